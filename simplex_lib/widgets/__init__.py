@@ -1,0 +1,22 @@
+"""Widgets: a pure payload function each, and a view that only draws. Imported on first use."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from simplex_lib.widgets.explorer.widget import Explorer, explore_pairs
+    from simplex_lib.widgets.shown import Shown
+
+__all__ = ["Explorer", "Shown", "explore_pairs"]
+
+_HOMES = {"Explorer": "explorer.widget", "explore_pairs": "explorer.widget", "Shown": "shown"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
