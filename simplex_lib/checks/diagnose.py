@@ -1,0 +1,227 @@
+"""Sentences for wrong numbers that match no named mistake: what is true of them, in general terms.
+
+Each function looks at one difference and returns a cause and a sentence, or None. Only what can be
+verified from the numbers is said.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from simplex_lib.checks.exercise import VARIANTS, Case, Difference, Exercise
+
+Finding = tuple[str, str]
+
+
+def diagnose(exercise: Exercise, differences: Sequence[Difference]) -> Finding | None:
+    """The first general sentence that fits the failing cases, largest first, or None."""
+    usable = [
+        d for d in differences if isinstance(d.got, Tensor) and isinstance(d.expected, Tensor)
+    ]
+    if not usable or any(d.got.shape != d.expected.shape for d in usable):
+        return None
+    largest = usable[0]
+    for look in (_not_finite, _constant, _swapped):
+        found = look(exercise, largest, largest.got, largest.expected)
+        if found:
+            return found
+    found = _factor(usable)
+    if found:
+        return found
+    for look in (_sums, _shifted, _part):
+        found = look(exercise, largest, largest.got, largest.expected)
+        if found:
+            return found
+    return None
+
+
+def diagnose_cases(
+    exercise: Exercise, passing: Sequence[Case], failing: Sequence[Case]
+) -> Finding | None:
+    """What the failing cases have in common that the passing ones lack."""
+    if not passing or not failing:
+        return None
+    plain = {c.variant for c in failing} - {"float64"}
+    if plain and not any(c.variant == "float64" for c in failing):
+        names = [VARIANTS[v][0] for v in VARIANTS if v in plain]
+        return (
+            "variant",
+            f"It is right for plain float64 inputs and wrong for {' and '.join(names)}.",
+        )
+    right = [c for c in passing if c.variant == "float64"]
+    if not right:
+        return None
+    for name in failing[0].sizes:
+        wrong = [c.sizes[name] for c in failing]
+        if all(w > 1 for w in wrong) and all(c.sizes[name] == 1 for c in right):
+            return "axis", f"It is right in the cases with {name} = 1, wrong in those with more."
+    for a, b in itertools.combinations(failing[0].sizes, 2):
+        if all(c.sizes[a] != c.sizes[b] for c in failing) and all(
+            c.sizes[a] == c.sizes[b] for c in right
+        ):
+            return "axis", f"It is right in the cases with {a} = {b}, wrong where they differ."
+    return None
+
+
+def _not_finite(_: Exercise, __: Difference, got: Tensor, want: Tensor) -> Finding | None:
+    lost = torch.isinf(got) & ~torch.isinf(want)
+    if lost.any():
+        return (
+            "inf",
+            f"{int(lost.sum())} of {got.numel()} numbers are infinite, and none should be.",
+        )
+    return None
+
+
+def _constant(_: Exercise, __: Difference, got: Tensor, want: Tensor) -> Finding | None:
+    if got.numel() > 1 and want.std() > 1e-6 and got.std() < 1e-12:
+        return "constant", f"Every number you return is {float(got.flatten()[0]):.3g}."
+    return None
+
+
+def _swapped(
+    exercise: Exercise, difference: Difference, got: Tensor, want: Tensor
+) -> Finding | None:
+    axes = exercise.output_axes(difference.output)
+    if len(axes) != want.ndim:
+        return None
+    for a, b in itertools.combinations(range(want.ndim), 2):
+        if want.shape[a] == want.shape[b] > 1 and _near(got, want.transpose(a, b)):
+            return (
+                "swapped",
+                f"The numbers are right, with the axes {axes[a]} and {axes[b]} swapped.",
+            )
+        if want.shape[a] > 1 and _near(got, want.flip(a)):
+            return "flipped", f"The numbers are right, in reverse order along the axis {axes[a]}."
+    return None
+
+
+def _factor(differences: Sequence[Difference]) -> Finding | None:
+    """One factor, or one summand, for all numbers of every failing case."""
+    ratios = [_ratio(d) for d in differences]
+    if all(r is not None for r in ratios):
+        known = [r for r in ratios if r is not None]
+        if all(abs(r + 1) < 1e-6 for r in known):
+            return "sign", "Every number has the wrong sign."
+        for words, value in _explanations(differences):
+            if all(abs(r / v - 1) < 1e-6 for r, v in zip(known, value, strict=True)):
+                return "factor", f"Every number is the right one times {words}."
+        if max(known) - min(known) < 1e-6:
+            return "factor", f"Every number is {known[0]:.4g} times the right one."
+    largest = differences[0]
+    seen = torch.isfinite(largest.expected) & torch.isfinite(largest.got)
+    if int(seen.sum()) > 1:
+        offset = float((largest.got - largest.expected)[seen].mean())
+        if abs(offset) > 1e-9 and _near(largest.got[seen], largest.expected[seen] + offset):
+            where = "Every number" if len(differences) == 1 else "In the largest case every number"
+            return "offset", f"{where} is the right one plus {offset:.4g}."
+    return None
+
+
+def _ratio(difference: Difference) -> float | None:
+    got, want = difference.got, difference.expected
+    seen = torch.isfinite(want) & torch.isfinite(got) & (want.abs() > 1e-9 * float(_top(want)))
+    if not bool(seen.any()):
+        return None
+    ratio = float((got[seen] * want[seen]).sum() / (want[seen] ** 2).sum())
+    fits = abs(ratio) > 1e-9 and _near(got[seen], ratio * want[seen])
+    return ratio if fits else None
+
+
+def _explanations(differences: Sequence[Difference]) -> list[tuple[str, list[float]]]:
+    """Factors that the sizes of the cases explain, or a change of the logarithm's base."""
+    sizes = [d.case.sizes for d in differences]
+    found: list[tuple[str, list[float]]] = []
+    for name in sizes[0]:
+        values = [float(s[name]) for s in sizes]
+        found += [
+            (name, values),
+            (f"1 / {name}", [1 / v for v in values]),
+            (f"the square root of {name}", [math.sqrt(v) for v in values]),
+            (f"1 over the square root of {name}", [1 / math.sqrt(v) for v in values]),
+        ]
+    found = [(words, v) for words, v in found if any(abs(x - 1) > 1e-9 for x in v)]
+    n = len(sizes)
+    found.append(("1 / ln 2, as if a logarithm had been taken to base 2", [1 / math.log(2)] * n))
+    return [*found, ("ln 2, a change of the logarithm's base", [math.log(2)] * n)]
+
+
+def _sums(exercise: Exercise, difference: Difference, got: Tensor, want: Tensor) -> Finding | None:
+    """Probabilities that no longer sum to 1 over the last axes."""
+    axes = exercise.output_axes(difference.output)
+    for n in (1, 2):
+        if want.ndim <= n or len(axes) != want.ndim:
+            return None
+        dims = tuple(range(-n, 0))
+        if (want < 0).any() or not _near(want.sum(dims), torch.ones_like(want.sum(dims))):
+            continue
+        mine = got.sum(dims)
+        off = (mine - 1).abs() > 1e-6
+        if off.any():
+            at = tuple(map(int, off.nonzero()[0]))
+            where = ", ".join(f"{a} {x}" for a, x in zip(axes, at, strict=False))
+            over = " and ".join(axes[-n:])
+            return (
+                "sums",
+                f"At {where} your numbers sum to {float(mine[at]):.3f} over {over}, and they should sum to 1.",
+            )
+    return None
+
+
+def _shifted(
+    exercise: Exercise, difference: Difference, got: Tensor, want: Tensor
+) -> Finding | None:
+    axes = exercise.output_axes(difference.output)
+    if len(axes) != want.ndim:
+        return None
+    for dim, axis in enumerate(axes):
+        size = want.shape[dim]
+        for by in (1, -1):
+            if size > 2 and _near(
+                got.narrow(dim, max(by, 0), size - 1), want.narrow(dim, max(-by, 0), size - 1)
+            ):
+                return (
+                    "shifted",
+                    f"The numbers are right, one place too {'late' if by > 0 else 'early'} along the axis {axis}.",
+                )
+    return None
+
+
+def _part(exercise: Exercise, difference: Difference, got: Tensor, want: Tensor) -> Finding | None:
+    """Which indices of one axis carry all the errors."""
+    axes = exercise.output_axes(difference.output)
+    wrong = (got - want).abs() > exercise.tolerance * max(1.0, float(_top(want)))
+    if len(axes) != want.ndim or bool(wrong.all()):
+        return None
+    for dim, axis in enumerate(axes):
+        others = tuple(d for d in range(want.ndim) if d != dim)
+        bad = wrong.any(dim=others) if others else wrong
+        if want.shape[dim] > 2 and 0 < int(bad.sum()) < want.shape[dim]:
+            return (
+                "part",
+                f"The errors are all at {axis} = {_ranges(bad.nonzero().flatten().tolist())}; the rest is right.",
+            )
+    return None
+
+
+def _ranges(at: list[int]) -> str:
+    if at == list(range(at[0], at[-1] + 1)) and len(at) > 2:
+        return f"{at[0]} to {at[-1]}"
+    return ", ".join(map(str, at[:8])) + (" ..." if len(at) > 8 else "")
+
+
+def _top(x: Tensor) -> Tensor:
+    finite = x[torch.isfinite(x)]
+    return finite.abs().max() if finite.numel() else torch.zeros(())
+
+
+def _near(a: Tensor, b: Tensor) -> bool:
+    if a.shape != b.shape:
+        return False
+    close: Callable[..., bool] = torch.allclose
+    return close(a, b, rtol=1e-6, atol=1e-9 * max(1.0, float(_top(b))), equal_nan=True)
