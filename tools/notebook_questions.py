@@ -1,17 +1,19 @@
 """Predict cells: the author's call, read without running it, becomes an entry of a JSON file.
 
-The source of chapter 02 says `predict("How many pairs?", {"4": "why not", "16": True})`. The
+The source of chapter 02 says `predict("How many pairs?", {"4": "why not", "16": True, ...})`. The
 notebook says `predict("02.1")`, and `simplex_lib/data/questions/02.json` holds
 
     {"02.1": {"question": "How many pairs?",
               "options": [{"text": "4", "right": false, "why": "why not"},
-                          {"text": "16", "right": true, "why": ""}]}}
+                          {"text": "16", "right": true, "why": ""}, ...]}}
 """
 
 import ast
 from typing import Any
 
-Question = dict[str, Any]
+from simplex_lib.course.predict_cell import predict
+
+Entry = dict[str, Any]
 
 
 class SourceError(Exception):
@@ -21,8 +23,8 @@ class SourceError(Exception):
         super().__init__(f"{where}: {what}.")
 
 
-def read_question(text: str, where: str) -> Question:
-    """Read `predict("question", {"option": "why it is wrong", "option": True})`."""
+def read_question(text: str, where: str) -> Entry:
+    """Read `predict("question", {"option": "why it is wrong", "option": True, ...})`."""
     try:
         statements = ast.parse(text).body
     except SyntaxError as error:
@@ -38,26 +40,13 @@ def read_question(text: str, where: str) -> Question:
         raise SourceError(where, "must be written with plain strings, no variables") from error
     if not isinstance(question, str) or not isinstance(options, dict):
         raise SourceError(where, "must give a string and a dict of options")
-    read = [_read_option(option, verdict, where) for option, verdict in options.items()]
-    if len(read) != len(call.args[1].keys):  # type: ignore[attr-defined]
-        raise SourceError(where, "names an option twice")
-    if len(read) < 2 or sum(option["right"] for option in read) != 1:
-        raise SourceError(where, "needs two options or more, of which one is right")
-    return {"question": question.strip(), "options": read}
-
-
-def _read_option(option: Any, verdict: Any, where: str) -> dict[str, Any]:
-    right, why = True, ""
-    if isinstance(verdict, str):
-        right, why = False, verdict.strip()
-    elif isinstance(verdict, tuple) and len(verdict) == 2 and verdict[0] == "right":
-        why = str(verdict[1]).strip()
-    elif verdict is not True:
-        raise SourceError(
-            where, f'option {option!r} must say why it is wrong, True, or ("right", why)'
-        )
-    if not isinstance(option, str) or not option.strip():
-        raise SourceError(where, f"option {option!r} must be a string")
-    if not right and not why:
-        raise SourceError(where, f"option {option!r} is wrong without a word on why")
-    return {"text": option.strip(), "right": right, "why": why}
+    if not all(isinstance(option, str) for option in options):
+        raise SourceError(where, "must give its options as strings")
+    if isinstance(call.args[1], ast.Dict) and len(options) < len(call.args[1].keys):
+        raise SourceError(where, "offers the same option twice")
+    try:
+        read = predict(question.strip(), options).question
+    except ValueError as error:
+        raise SourceError(where, str(error).rstrip(".")) from error
+    answers = [{"text": o.text, "right": o.right, "why": o.why} for o in read.options]
+    return {"question": read.text, "options": answers}

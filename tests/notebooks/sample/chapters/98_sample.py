@@ -36,6 +36,7 @@ predict(
     "What is twice 3, and why?",
     {
         "5": "That is 3 + 2.",
+        "9": "That is 3 times 3.",
         "6": ("right", "It is 3 + 3."),
     },
 )

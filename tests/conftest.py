@@ -1,0 +1,58 @@
+"""What all tests share: one thread, fixed seeds, no lucky memory, and no learner's work touched."""
+
+import os
+import tempfile
+
+# before simplex_lib is imported; the kernels and terminals that tests start inherit it
+os.environ["SIMPLEX_WORK"] = tempfile.mkdtemp(prefix="simplex-tests-")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+for name in ("SIMPLEX_BUILD", "SIMPLEX_STRICT"):
+    os.environ.pop(name, None)
+
+import random
+import shutil
+from collections import Counter
+
+import pytest
+import simplex_lib  # noqa: F401  # before torch imports triton: it chooses how kernels run
+import torch
+
+torch.set_num_threads(1)
+
+
+def pytest_configure(config):
+    # torch.empty is filled with NaN, so that a test cannot pass on what memory happened to hold
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = True
+
+
+def pytest_unconfigure(config):
+    shutil.rmtree(os.environ["SIMPLEX_WORK"], ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def fixed_seeds():
+    random.seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def own_work_folder(tmp_path, monkeypatch):
+    """Every test has a work folder of its own."""
+    monkeypatch.setenv("SIMPLEX_WORK", str(tmp_path / "work"))
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.get_closest_marker("browser"):  # one JupyterLab at a time
+            item.add_marker(pytest.mark.xdist_group("browser"))
+        if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say plainly what was left out, above the closing line."""
+    reasons = Counter(report.longrepr[2] for report in terminalreporter.stats.get("skipped", []))
+    for reason, count in reasons.items():
+        text = reason.removeprefix("Skipped: ")
+        terminalreporter.write_line(f"Left out: {count} test{'s' * (count > 1)} ({text}).")

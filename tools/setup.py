@@ -1,0 +1,78 @@
+"""Make .venv, install the course into it, and run a command there. Needs Python and nothing else.
+
+python tools/setup.py                       create .venv and install the course
+python tools/setup.py lab                   and open the lab
+python tools/setup.py --dev                 and what building and testing need
+python tools/setup.py --dev pytest tests    and run any program of .venv
+
+Called again it is done at once, unless pyproject.toml or requirements.lock changed.
+"""
+
+import argparse
+import hashlib
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+VENV = ROOT / ".venv"
+BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
+FILES = ("pyproject.toml", "requirements.lock")
+
+
+def install(extra: str, torch_index: str | None) -> None:
+    """Install with the exact versions of the lock, unless that is done already."""
+    stamp = VENV / f"simplex-{extra or 'course'}.stamp"
+    state = hashlib.sha256(b"".join((ROOT / name).read_bytes() for name in FILES)).hexdigest()
+    if stamp.exists() and stamp.read_text() == state:
+        return
+    python = make_venv()
+    pip = [python, "-m", "pip", "install", "--disable-pip-version-check", "-c", "requirements.lock"]
+    if torch_index:
+        run([*pip, "torch", "--index-url", torch_index])
+    run([*pip, "-e", f".[{extra}]" if extra else "."])
+    stamp.write_text(state)
+
+
+def make_venv() -> str:
+    python = BIN / ("python.exe" if os.name == "nt" else "python")
+    if not python.exists():
+        print(f"Making {VENV.name} with Python {sys.version.split()[0]}.", flush=True)
+        try:
+            venv.create(VENV, with_pip=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            sys.exit(
+                f"Python could not make a virtual environment: {error}\n"
+                "On Debian and Ubuntu, install the package python3-venv and try again."
+            )
+    return str(python)
+
+
+def run(command: list[str], **environment: str) -> None:
+    code = subprocess.run(command, cwd=ROOT, env=os.environ | environment, check=False).returncode
+    if code:
+        sys.exit(code)
+
+
+def main() -> None:
+    if sys.version_info < (3, 11):
+        sys.exit(f"The course needs Python 3.11 or later; this is {sys.version.split()[0]}.")
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("--dev", action="store_true", help="install what the tests need, too")
+    parser.add_argument("--torch-index", metavar="URL", help="install torch from this index")
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="lab, or a program of .venv")
+    options = parser.parse_args()
+    install("", options.torch_index)
+    if options.dev:
+        install("dev", options.torch_index)
+    command = ["simplex", "lab"] if options.command == ["lab"] else options.command
+    if command:
+        path = os.pathsep.join([str(BIN), os.environ.get("PATH", "")])
+        program = BIN / (f"{command[0]}.exe" if os.name == "nt" else command[0])
+        run([str(program), *command[1:]], PATH=path, VIRTUAL_ENV=str(VENV))
+
+
+if __name__ == "__main__":
+    main()
