@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from simplex_lib.checks.engine import SECONDS, examine
-from simplex_lib.checks.exercise import Case, Difference, Draw, Exercise, Right, Wrong
+from simplex_lib.checks.exercise import Case, Difference, Draw, Exercise, Rejected, Right, Wrong
 from simplex_lib.checks.report import Report
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Difference",
     "Draw",
     "Exercise",
+    "Rejected",
     "Report",
     "Right",
     "Wrong",

@@ -92,6 +92,12 @@ def examine(
     first = _most_telling(failed)
     if first.outcome.problem in ("stub", "timeout", "exit", "library", "memory", "mutated"):
         return _report(exercise, first.outcome.problem, first.outcome.says, start, first)
+    if first.outcome.rejected:
+        trial = _shrink(exercise, first, ask, None)
+        return _report(exercise, first.outcome.problem or "", trial.outcome.says, start, trial)
+    if first.mismatch and first.mismatch.cause not in ("value", "nan"):
+        alike = [t for t in failed if t.mismatch and t.mismatch.cause == first.mismatch.cause]
+        first = alike[-1]  # a shape says most where all sizes differ
     wrong = _same_mistake(exercise, trials)
     if wrong:
         trial = _shrink(exercise, first, ask, wrong)
@@ -121,11 +127,11 @@ def examine(
 
 
 def _most_telling(failed: list[Trial]) -> Trial:
-    """The first failure, but a stub, an endless loop or a library call before all others."""
+    """The first failure, but what was not a matter of numbers before all others."""
     for trial in failed:
         if trial.outcome.problem in ("stub", "timeout", "exit", "library", "memory"):
             return trial
-    return failed[0]
+    return next((t for t in failed if t.outcome.rejected), failed[0])
 
 
 def _same_mistake(exercise: Exercise, trials: list[Trial]) -> Wrong | None:
@@ -175,6 +181,8 @@ def _exception(outcome: Outcome) -> str:
 
 def _shrink(exercise: Exercise, trial: Trial, ask: Any, wrong: Wrong | None) -> Trial:
     """The same failure on the smallest sizes: one size at a time, until none gives way."""
+    if trial.mismatch and trial.mismatch.cause not in ("value", "nan"):
+        return trial
     end = time.monotonic() + SHRINK_SECONDS
     progress = True
     while progress:
@@ -224,8 +232,11 @@ def _report(
     difference = _difference(trial) if trial else None
     if difference is not None:
         details.append(_where(exercise, difference))
+    if trial is not None and trial.mismatch and trial.mismatch.says not in says:
+        details.append(trial.mismatch.says)
     if trial is not None and cause not in ("stub", "library"):
-        details.append(f"Smallest failing case: {trial.case}.")
+        small = trial.mismatch is None or trial.mismatch.cause in ("value", "nan")
+        details.append(f"{'Smallest failing case' if small else 'Case'}: {trial.case}.")
     if trial is not None:
         details += _printed([trial])
     return Report(

@@ -108,6 +108,17 @@ class Right:
     answer: Any
 
 
+class Rejected(Exception):
+    """Raised by an exercise's `ask`: the answer is wrong in a way that its numbers do not show.
+
+    says: one true sentence, shown as it is. cause: the short name in the Report.
+    """
+
+    def __init__(self, cause: str, says: str):
+        super().__init__(says)
+        self.cause = cause
+
+
 def call_with_arguments(answer: Any, arguments: Mapping[str, Any]) -> Any:
     """The usual way to ask: tensors by position, in the order of the statement."""
     return answer(*arguments.values())

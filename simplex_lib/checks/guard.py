@@ -25,6 +25,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from simplex_lib.checks.exercise import Rejected
+
 PACKAGE = Path(__file__).resolve().parents[1]
 GUARDED = tuple(str(PACKAGE / name) for name in ("attention", "kernels", "models"))
 CHAPTERS = str(PACKAGE / "checks" / "chapter")
@@ -44,6 +46,7 @@ class Outcome:
     says: str = ""
     printed: str = ""
     n_printed: int = 0
+    rejected: bool = False  # by the exercise's own `ask`, whose sentence is in says
 
 
 @dataclass
@@ -172,6 +175,8 @@ def call_guarded(
             _note_exception(outcome, error)
         else:
             outcome.problem, outcome.says = "stub", "This exercise is not written yet."
+    except Rejected as error:
+        outcome.problem, outcome.says, outcome.rejected = error.cause, str(error), True
     except MemoryError as error:
         _note_memory(outcome, error)
     except Exception as error:
