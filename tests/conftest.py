@@ -1,26 +1,25 @@
 """What all tests share: one thread, fixed seeds, no lucky memory, and no learner's work touched."""
 
 import os
-import tempfile
-
-# before simplex_lib is imported; the kernels and terminals that tests start inherit it
-os.environ["SIMPLEX_WORK"] = tempfile.mkdtemp(prefix="simplex-tests-")
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-for name in ("SIMPLEX_BUILD", "SIMPLEX_STRICT"):
-    os.environ.pop(name, None)
-
 import random
 import shutil
+import tempfile
 from collections import Counter
 
 import pytest
-import simplex_lib  # noqa: F401  # before torch imports triton: it chooses how kernels run
 import torch
+
+import simplex_lib  # noqa: F401  # before anything imports triton: it chooses how kernels run
 
 torch.set_num_threads(1)
 
 
 def pytest_configure(config):
+    # the kernels and terminals that tests start inherit these
+    os.environ["SIMPLEX_WORK"] = tempfile.mkdtemp(prefix="simplex-tests-")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    for name in ("SIMPLEX_BUILD", "SIMPLEX_STRICT"):
+        os.environ.pop(name, None)
     # torch.empty is filled with NaN, so that a test cannot pass on what memory happened to hold
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = True

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import jupytext
 import nbformat
-from notebook_questions import Question, SourceError, read_question
+from notebook_questions import Entry, SourceError, read_question
 
 Kind = Literal["chapters", "exercises", "solutions"]
 KINDS: tuple[Kind, ...] = ("chapters", "exercises", "solutions")
@@ -52,7 +52,7 @@ class Source:
     path: Path
     title: str
     cells: list[Cell]
-    questions: dict[str, Question] = field(default_factory=dict)
+    questions: dict[str, Entry] = field(default_factory=dict)
     exercises: dict[str, str] = field(default_factory=dict)  # id -> title
 
     @property

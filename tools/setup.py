@@ -8,6 +8,8 @@ python tools/setup.py --dev pytest tests    and run any program of .venv
 Called again it is done at once, unless pyproject.toml or requirements.lock changed.
 """
 
+from __future__ import annotations  # an old Python shall get as far as the message below
+
 import argparse
 import hashlib
 import os
@@ -57,7 +59,7 @@ def run(command: list[str], **environment: str) -> None:
 
 
 def main() -> None:
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036
         sys.exit(f"The course needs Python 3.11 or later; this is {sys.version.split()[0]}.")
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--dev", action="store_true", help="install what the tests need, too")
