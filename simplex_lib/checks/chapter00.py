@@ -10,41 +10,49 @@ from torch import Tensor
 from simplex_lib.checks.exercise import Draw, Exercise, Right, Wrong
 
 
-def mix_inputs(draw: Draw, *, i: int, j: int, d: int) -> dict[str, Any]:
-    return dict(weights=draw.uniform(0, 1, i, j).softmax(-1), values=draw.normal(j, d))
+def mix_inputs(draw: Draw, *, h: int, i: int, j: int, d: int) -> dict[str, Any]:
+    return dict(weights=draw.uniform(0, 1, h, i, j).softmax(-1), values=draw.normal(j, d))
 
 
 def truth_mix(weights: Tensor, values: Tensor) -> Tensor:
-    out = torch.zeros(weights.shape[0], values.shape[1], dtype=torch.float64)
-    for i in range(weights.shape[0]):
-        for j in range(weights.shape[1]):
-            for d in range(values.shape[1]):
-                out[i, d] += weights[i, j] * values[j, d]
+    n_heads, n_readers, n_rows = weights.shape
+    out = torch.zeros(n_readers, n_heads, values.shape[1], dtype=torch.float64)
+    for i in range(n_readers):
+        for h in range(n_heads):
+            for j in range(n_rows):
+                out[i, h] += weights[h, i, j] * values[j]
     return out
 
 
+def wrong_order(weights: Tensor, values: Tensor) -> Tensor:
+    return torch.einsum("hij,jd->hid", weights, values)
+
+
 def wrong_transposed(weights: Tensor, values: Tensor) -> Tensor:
-    return torch.einsum("ji,jd->id", weights, values)
+    return torch.einsum("hji,jd->ihd", weights, values)
 
 
 def wrong_unmatched(weights: Tensor, values: Tensor) -> Tensor:
-    return torch.einsum("ij,kd->id", weights, values)
+    return torch.einsum("hij,kd->ihd", weights, values)
+
+
+def wrong_heads_summed(weights: Tensor, values: Tensor) -> Tensor:
+    return torch.einsum("hij,jd->id", weights, values)
 
 
 def wrong_kept(weights: Tensor, values: Tensor) -> Tensor:
-    return torch.einsum("ij,jd->ijd", weights, values)
-
-
-def wrong_summed(weights: Tensor, values: Tensor) -> Tensor:
-    return torch.einsum("ij,jd->i", weights, values)
+    return torch.einsum("hij,jd->ihjd", weights, values)
 
 
 def wrong_mean(weights: Tensor, values: Tensor) -> Tensor:
-    return torch.einsum("ij,jd->id", weights, values) / weights.shape[1]
+    return torch.einsum("hij,jd->ihd", weights, values) / weights.shape[-1]
 
 
 def right_by_rows(weights: Tensor, values: Tensor) -> Tensor:
-    return torch.stack([(row[:, None] * values).sum(0) for row in weights])
+    return sum(
+        (weights[:, :, j, None] * row for j, row in enumerate(values)),
+        start=torch.zeros(()).to(values),
+    ).transpose(0, 1)
 
 
 EXERCISES = (
@@ -53,33 +61,44 @@ EXERCISES = (
         title="Mix the values",
         minutes=5,
         inputs=mix_inputs,
-        sizes=(dict(i=1, j=2, d=1), dict(i=3, j=3, d=2), dict(i=4, j=5, d=3)),
+        sizes=(
+            dict(h=1, i=1, j=2, d=1),
+            dict(h=2, i=2, j=2, d=2),
+            dict(h=3, i=3, j=3, d=2),
+            dict(h=2, i=4, j=5, d=3),
+        ),
         truth=truth_mix,
-        outputs=("mixed: i d",),
+        outputs=("mixed: i h d",),
         wrong=(
+            Wrong(
+                "order",
+                wrong_order,
+                "The right numbers in another order: h comes before i. "
+                "The letters after the arrow say which axis comes first.",
+            ),
             Wrong(
                 "transposed",
                 wrong_transposed,
-                "These are the numbers you get when the weights are read as `weights[j, i]`. "
-                "The first axis of weights is the reader i, the second is the row j that it reads.",
+                "The last two axes of weights are read the other way round. The axis i counts the "
+                "readers, and the axis j counts the rows that they read.",
             ),
             Wrong(
                 "unmatched",
                 wrong_unmatched,
-                "The two inputs have no letter in common, so einsum sums each of them by itself "
-                "and every weight meets every row. A letter that appears twice ties two axes together.",
+                "The two inputs have no letter in common, so every weight meets every row, and you "
+                "get the same mixture for all readers. A shared letter ties two axes together.",
+            ),
+            Wrong(
+                "heads-summed",
+                wrong_heads_summed,
+                "The letter h is missing after the arrow, so the heads were added up. "
+                "Each head keeps a mixture of its own.",
             ),
             Wrong(
                 "kept",
                 wrong_kept,
-                "The letter j still stands to the right of the arrow, so nothing was summed: "
-                "each row is weighted, but the rows are not added up.",
-            ),
-            Wrong(
-                "summed",
-                wrong_summed,
-                "The letter d is missing to the right of the arrow, so the columns of each row "
-                "were added up too.",
+                "The letter j still stands after the arrow, so nothing was summed: each row is "
+                "weighted, but the rows are not added up.",
             ),
             Wrong(
                 "mean",
@@ -99,7 +118,7 @@ EXERCISES = (
         ),
         why="The letter j stands in both inputs and not after the arrow, so it is matched and "
         "summed: one line for three loops.",
-        another_way="`weights @ values` is the same sum. einsum earns its keep when there are more "
-        "than two letters to match, as from chapter 02 on.",
+        another_way="`(weights @ values).transpose(0, 1)` is the same. einsum earns its keep when "
+        "more than two inputs meet, as from chapter 02 on.",
     ),
 )

@@ -92,12 +92,11 @@ def _swapped(
         return None
     for a, b in itertools.combinations(range(want.ndim), 2):
         if want.shape[a] == want.shape[b] > 1 and _near(got, want.transpose(a, b)):
-            return (
-                "swapped",
-                f"The numbers are right, with the axes {axes[a]} and {axes[b]} swapped.",
-            )
-        if want.shape[a] > 1 and _near(got, want.flip(a)):
-            return "flipped", f"The numbers are right, in reverse order along the axis {axes[a]}."
+            swapped = f"{axes[a]} and {axes[b]}"
+            return "swapped", f"The numbers are right, with the axes {swapped} swapped."
+    for dim, axis in enumerate(axes):
+        if want.shape[dim] > 1 and _near(got, want.flip(dim)):
+            return "flipped", f"The numbers are right, in reverse order along the axis {axis}."
     return None
 
 
