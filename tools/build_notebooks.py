@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from nbclient.exceptions import CellExecutionError
 from notebook_questions import SourceError
 from notebook_run import KERNELSPEC, LANGUAGE, OutputError, clean, cores, execute
 from notebook_source import KINDS, Kind, Source, project, read_source
@@ -82,12 +81,15 @@ def reading_minutes(notebook: nbformat.NotebookNode) -> int:
 def build(root: Path, source: Source) -> None:
     """Write the questions and the three notebooks of one chapter, executed."""
     _write_questions(root, source)
-    for kind in KINDS:
+    for kind in sorted(KINDS, key=lambda kind: kind != "exercises"):  # they need no execution
         receipt = None
         notebook = wanted(source, kind, None)
         name = f"{kind}/{source.path.stem}.ipynb"
         if kind != "exercises":
-            receipt = execute(notebook, strict=kind == "solutions")
+            try:
+                receipt = execute(notebook, strict=kind == "solutions")
+            except OutputError as error:
+                raise OutputError(f"{name} stopped.\n{error}") from error
             clean(notebook, name)
             top = wanted(source, kind, receipt)
             notebook.cells[0].source = top.cells[0].source
@@ -192,7 +194,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
                 found += stale(root, source)
             else:
                 build(root, source)
-    except (SourceError, OutputError, CellExecutionError) as error:
+    except (SourceError, OutputError) as error:
         print(error)
         return 1
     if not options.only:

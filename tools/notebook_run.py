@@ -19,6 +19,7 @@ from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError
 
 ROOT = Path(__file__).resolve().parents[1]
 VERSIONS = ("torch", "triton", "numpy", "jupyterlab", "ipywidgets", "anywidget", "plotly")
@@ -60,10 +61,14 @@ def execute(notebook: nbformat.NotebookNode, *, strict: bool) -> dict[str, Any]:
             kernel_name="python3",
             record_timing=False,
             coalesce_streams=True,
+            extra_arguments=["--IPKernelApp.log_level=40"],  # errors, no advice on transports
             resources={"metadata": {"path": str(here)}},
         )
         started = time.perf_counter()
-        client.execute(env=environment)
+        try:
+            client.execute(env=environment)
+        except (CellExecutionError, CellTimeoutError) as error:
+            raise OutputError(re.sub(r"\x1b\[[\d;]*m", "", str(error))) from error
         seconds = time.perf_counter() - started
     notebook.metadata["kernelspec"], notebook.metadata["language_info"] = KERNELSPEC, LANGUAGE
     return {
@@ -96,6 +101,9 @@ def foreign(text: str) -> list[tuple[str, str]]:
         ("a path or the name of this machine", match[0])
         for place in machine
         for match in re.finditer(rf"{re.escape(place)}(?![\w.-])[^\s\"\\<]*", text)
+    ]
+    found += [
+        ("a path in a home folder", match) for match in re.findall(r"(?<!\w)~/\.?\w\S*", text)
     ]
     address = re.search(r"\bat 0x[0-9a-f]{6,}", text)
     if address:
