@@ -12,7 +12,7 @@ OLDEST = {"torch": "2.11", "triton": "3.6"}
 def version_warnings() -> list[str]:
     """One line for each package outside of what was tested; [] if all is well."""
     lines = []
-    for name, tested in TESTED.items():
+    for name in TESTED:
         try:
             line = version_warning(name, version(name))
         except PackageNotFoundError:
