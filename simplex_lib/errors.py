@@ -67,6 +67,12 @@ def require_alike(**tensors: Tensor) -> None:
         if x.dtype != model.dtype:
             wanted = f"{plain(model.dtype)} as {first} is"
             raise TypeError(f"{name} must be {wanted}; got {plain(x.dtype)}.")
+    require_same_device(**tensors)
+
+
+def require_same_device(**tensors: Tensor) -> None:
+    first, model = next(iter(tensors.items()))
+    for name, x in tensors.items():
         if x.device != model.device:
             raise ValueError(f"{name} must be on {model.device} as {first} is; got {x.device}.")
 
