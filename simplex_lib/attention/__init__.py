@@ -1,7 +1,11 @@
 """The definitions of the course: one operation a file, plain PyTorch, no triton.
 
-dot_product.py     attention over keys
-trilinear.py       attention over pairs of keys
+dot_product.py       attention over keys
+online_softmax.py    the same, block by block, and the merge of two parts
+trilinear.py         attention over pairs of keys
+trilinear_online.py  the same without the cube
+triple_product.py    the score of the 2-simplicial Transformer of 2019
+layers.py            both attentions as nn.Module
 """
 
 from simplex_lib.attention.dot_product import (
@@ -10,6 +14,13 @@ from simplex_lib.attention.dot_product import (
     dot_product_attention_with_lse,
     dot_product_logits,
 )
+from simplex_lib.attention.layers import MultiHeadAttention, TwoSimplicialAttention
+from simplex_lib.attention.online_softmax import (
+    SoftmaxState,
+    merge,
+    online_softmax_attention,
+    online_softmax_states,
+)
 from simplex_lib.attention.trilinear import (
     key_window,
     pair_window,
@@ -17,15 +28,29 @@ from simplex_lib.attention.trilinear import (
     trilinear_attention_with_lse,
     trilinear_logits,
 )
+from simplex_lib.attention.trilinear_online import (
+    trilinear_attention_online,
+    trilinear_attention_online_with_lse,
+)
+from simplex_lib.attention.triple_product import triple_product_logits
 
 __all__ = [
+    "MultiHeadAttention",
+    "SoftmaxState",
+    "TwoSimplicialAttention",
     "causal_mask",
     "dot_product_attention",
     "dot_product_attention_with_lse",
     "dot_product_logits",
     "key_window",
+    "merge",
+    "online_softmax_attention",
+    "online_softmax_states",
     "pair_window",
     "trilinear_attention",
+    "trilinear_attention_online",
+    "trilinear_attention_online_with_lse",
     "trilinear_attention_with_lse",
     "trilinear_logits",
+    "triple_product_logits",
 ]
