@@ -1,0 +1,423 @@
+"""Exercises 2.1 and 2.2: the score of a triple, and the softmax over all pairs of a query.
+
+Axes: b batch, h head, i query, j first key, k second key, s sequence length, d head_dim.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from simplex_lib.checks.exercise import Difference, Draw, Exercise, Right, Wrong
+
+# 2.1 the score of a triple -------------------------------------------------------------------
+
+
+def logits_inputs(draw: Draw, *, b: int, h: int, s: int, d: int) -> dict[str, Any]:
+    return {name: draw.normal(b, h, s, d) for name in ("q", "k1", "k2")}
+
+
+def truth_logits(q: Tensor, k1: Tensor, k2: Tensor) -> Tensor:
+    b, h, s, d = q.shape
+    out = torch.zeros(b, h, s, s, s, dtype=torch.float64)
+    for n in range(b):
+        for m in range(h):
+            first, second, third = (x[n, m].tolist() for x in (q, k1, k2))
+            for i in range(s):
+                for j in range(s):
+                    for k in range(s):
+                        numbers = zip(first[i], second[j], third[k], strict=True)
+                        out[n, m, i, j, k] = sum(x * y * z for x, y, z in numbers) / math.sqrt(d)
+    return out
+
+
+def raw(q: Tensor, k1: Tensor, k2: Tensor) -> Tensor:
+    return torch.einsum("bhid,bhjd,bhkd->bhijk", q, k1, k2)
+
+
+def wrong_unscaled(q: Tensor, k1: Tensor, k2: Tensor) -> Tensor:
+    return raw(q, k1, k2)
+
+
+def wrong_scaled_by_d(q: Tensor, k1: Tensor, k2: Tensor) -> Tensor:
+    return raw(q, k1, k2) / q.shape[-1]
+
+
+def wrong_keys_swapped(q: Tensor, k1: Tensor, k2: Tensor) -> Tensor:
+    return raw(q, k2, k1) / math.sqrt(q.shape[-1])
+
+
+def wrong_one_position(q: Tensor, k1: Tensor, k2: Tensor) -> Tensor:
+    return torch.einsum("bhid,bhjd,bhjd->bhij", q, k1, k2) / math.sqrt(q.shape[-1])
+
+
+def wrong_one_position_repeated(q: Tensor, k1: Tensor, k2: Tensor) -> Tensor:
+    found = wrong_one_position(q, k1, k2)
+    return found[..., None].expand(*found.shape, found.shape[-1])
+
+
+def wrong_sum_of_keys(q: Tensor, k1: Tensor, k2: Tensor) -> Tensor:
+    first = (q @ k1.transpose(-1, -2))[..., :, :, None]
+    second = (q @ k2.transpose(-1, -2))[..., :, None, :]
+    return (first + second) / math.sqrt(q.shape[-1])
+
+
+def wrong_product_of_dots(q: Tensor, k1: Tensor, k2: Tensor) -> Tensor:
+    return torch.einsum("bhid,bhjd,bhie,bhke->bhijk", q, k1, q, k2) / math.sqrt(q.shape[-1])
+
+
+def wrong_unsummed_heads(q: Tensor, k1: Tensor, k2: Tensor) -> Tensor:
+    return torch.einsum("bhid,bhjd,bhkd->bijk", q, k1, k2) / math.sqrt(q.shape[-1])
+
+
+def right_merged_query(q: Tensor, k1: Tensor, k2: Tensor) -> Tensor:
+    b, h, s, d = q.shape
+    merged = (q[:, :, :, None] * k1[:, :, None]).reshape(b, h, s * s, d)
+    return (merged @ k2.transpose(-1, -2)).reshape(b, h, s, s, s) / math.sqrt(d)
+
+
+def right_one_second_key(q: Tensor, k1: Tensor, k2: Tensor) -> Tensor:
+    maps = [(q * k2[:, :, k : k + 1]) @ k1.transpose(-1, -2) for k in range(k2.shape[2])]
+    return torch.stack(maps, dim=-1) * q.shape[-1] ** -0.5
+
+
+def _says_unscaled(x: Difference) -> str:
+    d = x.case.sizes["d"]
+    return (
+        f"With head_dim {d} every logit of yours is {math.sqrt(d):.3f} times too large. These are "
+        "the numbers of the paper's Algorithm 1, whose listing leaves the scale out; its Eq. 5 "
+        "has one."
+    )
+
+
+LOGITS = Exercise(
+    id="2.1",
+    title="Logits of triples",
+    minutes=6,
+    inputs=logits_inputs,
+    sizes=(
+        dict(b=1, h=1, s=2, d=1),
+        dict(b=1, h=2, s=3, d=2),
+        dict(b=2, h=3, s=5, d=3),
+    ),
+    truth=truth_logits,
+    outputs=("logits: b h i j k",),
+    wrong=(
+        Wrong("unscaled", wrong_unscaled, _says_unscaled),
+        Wrong(
+            "scaled by d",
+            wrong_scaled_by_d,
+            "The sums are right and you divide them by d. What grows with d is the variance of "
+            "the sum; its spread grows more slowly.",
+        ),
+        Wrong(
+            "keys swapped",
+            wrong_keys_swapped,
+            "Your number for the pair (j, k) belongs to the pair (k, j): the fourth axis runs "
+            "over the keys of k2 and the fifth over those of k1.",
+        ),
+        Wrong(
+            "one position",
+            wrong_one_position,
+            "Both keys carry the same letter in your sum, so k1 and k2 are read at one position "
+            "and only the pairs (j, j) are scored. There are as many pairs as combinations of j "
+            "and k.",
+        ),
+        Wrong(
+            "one position, repeated",
+            wrong_one_position_repeated,
+            "Your numbers do not change when k moves: k2 is read at position j, and that score is "
+            "repeated for every second key.",
+        ),
+        Wrong(
+            "sum of two scores",
+            wrong_sum_of_keys,
+            "These are the numbers of q · k1_j + q · k2_k: two scores of single keys, added. "
+            "Whatever q likes about one key, it then likes beside any other key. Here all three "
+            "vectors meet in each coordinate.",
+        ),
+        Wrong(
+            "product of two scores",
+            wrong_product_of_dots,
+            "These are the numbers of (q · k1_j) times (q · k2_k): each dot product has its own "
+            "sum over the coordinates, and they are multiplied afterwards. Here there is one sum.",
+        ),
+        Wrong(
+            "heads summed",
+            wrong_unsummed_heads,
+            "The letter of the heads is missing in your result, so the scores of all heads were "
+            "added up. Every head scores for itself.",
+        ),
+    ),
+    right=(
+        Right("merge q with k1, then one matrix product", right_merged_query),
+        Right("one second key at a time", right_one_second_key),
+    ),
+    hints=(
+        "The formula of one number is a sum over the coordinates of a product of three numbers. "
+        "Which letters stay, and which one is summed?",
+        "einsum takes three inputs as easily as two. The two keys sit at different positions, so "
+        "they need different letters. Look at the end of Eq. 5 as well.",
+        "einsum with q as b h i d, k1 as b h j d, k2 as b h k d; keep b h i j k; then the factor "
+        "of Eq. 5.",
+    ),
+    why="Only d is missing after the arrow, so only d is summed, and each of the s³ triples of "
+    "every head gets one number.",
+    another_way="multiply q and k1 first, `q[:, :, :, None] * k1[:, :, None]`, and finish with one "
+    "matrix product with k2. The fast kernels do that, since a matrix product is what the "
+    "hardware does best.",
+)
+
+# 2.2 one unit of attention a query -----------------------------------------------------------
+
+
+def probs_inputs(draw: Draw, *, b: int, h: int, s: int) -> dict[str, Any]:
+    return dict(logits=2 * draw.normal(b, h, s, s, s))
+
+
+def truth_probs(logits: Tensor) -> Tensor:
+    out = torch.zeros_like(logits)
+    b, h, s = logits.shape[:3]
+    for n in range(b):
+        for m in range(h):
+            for i in range(s):
+                pairs = [(j, k) for j in range(i + 1) for k in range(i + 1)]
+                values = [float(logits[n, m, i, j, k]) for j, k in pairs]
+                top = max(values)
+                total = sum(math.exp(x - top) for x in values)
+                for (j, k), x in zip(pairs, values, strict=True):
+                    out[n, m, i, j, k] = math.exp(x - top) / total
+    return out
+
+
+def past(x: Tensor) -> Tensor:
+    s = x.shape[-1]
+    return torch.ones(s, s, dtype=torch.bool).tril()
+
+
+def _visible(x: Tensor) -> Tensor:
+    return past(x)[:, :, None] & past(x)[:, None, :]
+
+
+def hide(logits: Tensor, visible: Tensor, value: float = -math.inf) -> Tensor:
+    return logits.masked_fill(~visible, value)
+
+
+def joint(logits: Tensor) -> Tensor:
+    return logits.flatten(-2).softmax(-1).reshape(logits.shape)
+
+
+def wrong_second_only(logits: Tensor) -> Tensor:
+    return hide(logits, _visible(logits)).softmax(-1)
+
+
+def wrong_second_only_clean(logits: Tensor) -> Tensor:
+    return wrong_second_only(logits).nan_to_num(0.0)
+
+
+def wrong_first_only(logits: Tensor) -> Tensor:
+    return hide(logits, _visible(logits)).softmax(-2)
+
+
+def wrong_first_only_clean(logits: Tensor) -> Tensor:
+    return wrong_first_only(logits).nan_to_num(0.0)
+
+
+def wrong_two_softmaxes(logits: Tensor) -> Tensor:
+    hidden = hide(logits, _visible(logits))
+    return (hidden.softmax(-1) * hidden.softmax(-2)).nan_to_num(0.0)
+
+
+def wrong_one_after_the_other(logits: Tensor) -> Tensor:
+    return hide(logits, _visible(logits)).softmax(-1).nan_to_num(0.0).softmax(-2)
+
+
+def wrong_first_masked(logits: Tensor) -> Tensor:
+    return joint(hide(logits, past(logits)[:, :, None]))
+
+
+def wrong_second_masked(logits: Tensor) -> Tensor:
+    return joint(hide(logits, past(logits)[:, None, :]))
+
+
+def wrong_ordered(logits: Tensor) -> Tensor:
+    return joint(hide(logits, _visible(logits) & past(logits)[None]))
+
+
+def wrong_unmasked(logits: Tensor) -> Tensor:
+    return joint(logits)
+
+
+def wrong_mask_after(logits: Tensor) -> Tensor:
+    return joint(logits) * _visible(logits)
+
+
+def wrong_mask_zero(logits: Tensor) -> Tensor:
+    return joint(hide(logits, _visible(logits), 0.0))
+
+
+def wrong_strict(logits: Tensor) -> Tensor:
+    earlier = past(logits).tril(-1)
+    return joint(hide(logits, earlier[:, :, None] & earlier[:, None, :]))
+
+
+def wrong_future(logits: Tensor) -> Tensor:
+    later = past(logits).T
+    return joint(hide(logits, later[:, :, None] & later[:, None, :]))
+
+
+def wrong_overflow(logits: Tensor) -> Tensor:
+    weights = logits.exp() * _visible(logits)
+    return weights / weights.sum((-2, -1), keepdim=True)
+
+
+def wrong_all_queries(logits: Tensor) -> Tensor:
+    hidden = hide(logits, _visible(logits))
+    return hidden.flatten(-3).softmax(-1).reshape(logits.shape)
+
+
+def right_logsumexp(logits: Tensor) -> Tensor:
+    hidden = hide(logits, _visible(logits))
+    return (hidden - hidden.logsumexp((-2, -1), keepdim=True)).exp()
+
+
+def right_by_queries(logits: Tensor) -> Tensor:
+    out = torch.zeros_like(logits)
+    for i in range(logits.shape[2]):
+        seen = logits[:, :, i, : i + 1, : i + 1]
+        out[:, :, i, : i + 1, : i + 1] = seen.flatten(-2).softmax(-1).reshape(seen.shape)
+    return out
+
+
+def _says_one_key(which: str, other: str) -> Any:
+    def says(x: Difference) -> str:
+        n, m, i = *x.index[:2], x.got.shape[2] - 1
+        return (
+            f"Your map for query {i} sums to {float(x.got[n, m, i].sum()):.3f}, and it should sum "
+            f"to 1. These are exactly the numbers you get from a softmax over the {which} key "
+            f"alone: each {other} key got a unit of its own."
+        )
+
+    return says
+
+
+def _says_future(which: str, other: str) -> Any:
+    def says(x: Difference) -> str:
+        n, m, i = x.index[:3]
+        later = x.got[n, m, i, :, i + 1 :] if which == "second" else x.got[n, m, i, i + 1 :]
+        return (
+            f"Query {i} gives {float(later.sum()):.2f} of its attention to pairs whose {which} key "
+            f"lies in its future. The {other} key is masked, the {which} is not."
+        )
+
+    return says
+
+
+def _says_ordered(x: Difference) -> str:
+    i = x.index[2]
+    return (
+        f"Query {i} chooses among {(i + 1) * (i + 2) // 2} pairs in your map, and it sees "
+        f"{(i + 1) ** 2}. You also hide the pairs with k > j, and nothing in the definition orders "
+        "the two keys."
+    )
+
+
+def _says_mask_after(x: Difference) -> str:
+    n, m, i = x.index[:3]
+    return (
+        f"Your map for query {i} sums to {float(x.got[n, m, i].sum()):.3f}. The softmax had "
+        "already given a share to the hidden pairs when you set them to zero; that share is lost."
+    )
+
+
+def _says_mask_zero(x: Difference) -> str:
+    n, m, i = x.index[:3]
+    hidden = x.got[n, m, i][x.expected[n, m, i] == 0].sum()
+    return (
+        f"Query {i} gives {float(hidden):.2f} of its attention to pairs it may not see. Their "
+        "logit is 0 in your map, and a logit of 0 is a score like any other: e⁰ = 1."
+    )
+
+
+PROBS = Exercise(
+    id="2.2",
+    title="Attention over pairs",
+    minutes=10,
+    inputs=probs_inputs,
+    sizes=(dict(b=1, h=1, s=1), dict(b=1, h=1, s=2), dict(b=1, h=2, s=3), dict(b=2, h=3, s=5)),
+    truth=truth_probs,
+    outputs=("probs: b h i j k",),
+    wrong=(
+        Wrong("second key only", wrong_second_only, _says_one_key("second", "first")),
+        Wrong("second key only, no NaN", wrong_second_only_clean, _says_one_key("second", "first")),
+        Wrong("first key only", wrong_first_only, _says_one_key("first", "second")),
+        Wrong("first key only, no NaN", wrong_first_only_clean, _says_one_key("first", "second")),
+        Wrong(
+            "two softmaxes multiplied",
+            wrong_two_softmaxes,
+            lambda x: (
+                f"Your map for query {x.index[2]} sums to "
+                f"{float(x.got[x.index[:3]].sum()):.3f}, and it should sum to 1. These are the "
+                "numbers of one softmax over j times one over k. A pair is one choice, so it has "
+                "one denominator."
+            ),
+        ),
+        Wrong(
+            "one softmax after the other",
+            wrong_one_after_the_other,
+            "These are the numbers of a softmax whose results went through a second softmax: "
+            "probabilities were used as if they were logits.",
+        ),
+        Wrong("first key masked only", wrong_first_masked, _says_future("second", "first")),
+        Wrong("second key masked only", wrong_second_masked, _says_future("first", "second")),
+        Wrong("ordered keys", wrong_ordered, _says_ordered),
+        Wrong(
+            "no mask",
+            wrong_unmasked,
+            "One softmax over all pairs it is, but every query also reads its future: no pair is "
+            "hidden.",
+        ),
+        Wrong("mask after the softmax", wrong_mask_after, _says_mask_after),
+        Wrong("masked with 0", wrong_mask_zero, _says_mask_zero),
+        Wrong(
+            "own position hidden",
+            wrong_strict,
+            "A query may read its own position, and in your map it may not. Query 0 has nothing "
+            "left to read, and a softmax over nothing is NaN.",
+        ),
+        Wrong(
+            "mask the wrong way round",
+            wrong_future,
+            "The mask is the wrong way round: each query reads itself and what comes after it.",
+        ),
+        Wrong(
+            "overflow",
+            wrong_overflow,
+            "It is right for small logits. Near 1,000 the exponential is larger than any float64, "
+            "and infinity divided by infinity is NaN.",
+        ),
+        Wrong(
+            "one unit for all queries",
+            wrong_all_queries,
+            "All queries of a head share one unit of attention in your map. Every query has one "
+            "of its own.",
+        ),
+    ),
+    right=(
+        Right("subtract logsumexp over both axes", right_logsumexp),
+        Right("query by query", right_by_queries),
+    ),
+    hints=(
+        "How many numbers must sum to 1 for one query?",
+        "A softmax runs over one axis. Which two would you join, and can you undo it?",
+        "Mask with −inf where j > i or k > i; flatten the last two axes; softmax over the one "
+        "that results; give it the shape of logits again.",
+    ),
+    why="Why −inf before the softmax and not 0 after it? Try it: the map would sum to less than 1.",
+    another_way="subtract `logsumexp(dim=(-2, -1), keepdim=True)` and exponentiate; that number is "
+    "what the kernels of chapter 09 keep as lse.",
+    variants=("float32", "bfloat16", "strided", "offset"),
+)
