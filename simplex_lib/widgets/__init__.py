@@ -4,12 +4,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from simplex_lib.widgets.explorer.widget import Explorer, explore_pairs
+    from simplex_lib.widgets.explorer.explore import explore_pairs
+    from simplex_lib.widgets.explorer.widget import Explorer
+    from simplex_lib.widgets.plane import explore_plane
     from simplex_lib.widgets.shown import Shown
 
-__all__ = ["Explorer", "Shown", "explore_pairs"]
+__all__ = ["Explorer", "Shown", "explore_pairs", "explore_plane"]
 
-_HOMES = {"Explorer": "explorer.widget", "explore_pairs": "explorer.widget", "Shown": "shown"}
+_HOMES = {
+    "Explorer": "explorer.widget",
+    "Shown": "shown",
+    "explore_pairs": "explorer.explore",
+    "explore_plane": "plane",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -41,7 +41,7 @@ class Shown:
         return ""
 
     def live(self) -> Any:
-        """What a lab displays: the widget itself, or the one that an object without a view holds."""
+        """What a lab displays: the widget itself, or the one that a plain object holds."""
         return self
 
     def outputs(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:

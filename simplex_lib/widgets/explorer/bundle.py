@@ -1,0 +1,36 @@
+"""The modules of view/ as one script: a notebook takes one, and a page opened from a disk no imports."""
+
+import re
+from functools import cache
+from pathlib import Path
+
+VIEW = Path(__file__).parent / "view"
+# each after those that it imports from
+MODULES = (
+    *("formulas", "words", "colours", "heat", "strip", "triangles", "table", "facts"),
+    *("second", "cube", "edit", "mount"),
+)
+
+
+@cache
+def script(*, widget: bool) -> str:
+    """All modules joined, their imports and exports dropped; widget: with anywidget's default export."""
+    parts = [_module(name) for name in MODULES] + ([_module("widget")] if widget else [])
+    return "\n".join(parts)
+
+
+@cache
+def style() -> str:
+    return (VIEW / "view.css").read_text(encoding="utf-8")
+
+
+def _module(name: str) -> str:
+    """One module in a scope of its own that gives out what it exports."""
+    text = (VIEW / f"{name}.js").read_text(encoding="utf-8")
+    text = re.sub(r"^import .*\n", "", text, flags=re.M)
+    if name == "widget":
+        return text
+    exports = re.findall(r"^export (?:async )?(?:function|const|let) (\w+)", text, flags=re.M)
+    body = re.sub(r"^export ", "", text, flags=re.M)
+    given = ", ".join(exports)
+    return f"const {{ {given} }} = (() => {{\n{body}return {{ {given} }};\n}})();"
