@@ -1,0 +1,234 @@
+"""What the small widgets share: a frame round controls, picture, sentence and table.
+
+Read from the top: a widget is a `Widget` with its choices as keywords. `payload` turns choices into
+numbers and words and needs no browser; `controls`, `picture` and `draw` are the view and are made
+when the widget is first shown. Every control changes one choice, through `change`, and so may code:
+
+    plane = explore_plane()
+    plane.change(angle=90)
+"""
+
+import html
+import io
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+from simplex_lib.errors import kind
+from simplex_lib.widgets.explorer.colours import PALETTE
+from simplex_lib.widgets.shown import Shown
+
+WIDTH = 640  # of every picture, in pixels: fits beside a notebook's prompt
+# per theme: the one thing that moves, what it meets, what comes out, and what stays in the back
+COLOURS = {
+    False: dict(query="#b04a00", key="#1f5fae", out="#04743a", faint="#6f7682", ink="#222222"),
+    True: dict(query="#ff9d5c", key="#78b4ff", out="#58c98a", faint="#9aa0aa", ink="#eeeeee"),
+}
+
+
+def heat_scale(dark: bool) -> list[list]:
+    """A colour scale for probabilities that opens up the small ones: position = (step / 7)^2."""
+    colours = PALETTE["dark" if dark else "light"]["sequential"]
+    last = len(colours) - 1
+    return [[(n / last) ** 2, colour] for n, colour in enumerate(colours)]
+
+
+class Widget(Shown):
+    """Choices, the payload they give, and, once shown, a view that follows both."""
+
+    question = ""  # the title: what the widget answers
+    help = ""  # one line: which keys and clicks do something
+
+    def __init__(self, **choices: Any) -> None:
+        self.choices = choices
+        self.seen: Any = self.payload(**choices)
+        self.sentence: str = self.seen.sentence
+        self._view: _View | None = None
+
+    def payload(self, **choices: Any) -> Any:
+        """Numbers and words for these choices; ValueError if one cannot be drawn."""
+        raise NotImplementedError
+
+    def change(self, **choices: Any) -> None:
+        """Make other choices; an impossible one raises and changes nothing."""
+        new = self.choices | choices
+        if new == self.choices:
+            return
+        self.seen = self.payload(**new)
+        self.sentence = self.seen.sentence
+        self.choices = new
+        if self._view is not None:
+            self._view.follow()
+
+    def controls(self) -> dict[str, Any]:
+        """An ipywidgets control for each choice that the learner may change."""
+        raise NotImplementedError
+
+    def rows(self, controls: dict[str, Any]) -> list[list[Any]]:
+        """The controls, row by row."""
+        return [list(controls.values())]
+
+    def picture(self) -> Any:
+        """A plotly figure, or a `page`, with all that stays; asked for once."""
+        raise NotImplementedError
+
+    def draw(self, picture: Any, dark: bool) -> None:
+        """Bring the picture up to the payload."""
+        raise NotImplementedError
+
+    def live(self) -> Any:
+        if self._view is None:
+            self._view = _View(self)
+        return self._view.box
+
+
+class _View:
+    """Title, controls, picture, sentence, table: one box of fixed width."""
+
+    def __init__(self, widget: Widget) -> None:
+        import ipywidgets
+
+        self.widget = widget
+        self.controls = widget.controls()
+        picture = widget.picture()
+        widget.draw(picture, False)
+        self.picture = _on_screen(picture)
+        self.sentence = page(f"<p>{html.escape(widget.sentence)}</p>", live=True)
+        self.sentence.add_class("sx-sentence")
+        self.table = page(widget.table())
+        title = page(
+            f"<h4>{html.escape(widget.question)}</h4>"
+            f'<p class="sx-help">{html.escape(widget.help)}</p>'
+        )
+        rows = [ipywidgets.HBox(row) for row in widget.rows(self.controls)]
+        parts = [title, *rows, self.picture, self.sentence, self.table]
+        self.box = ipywidgets.VBox(parts, layout=dict(width=f"{WIDTH + 8}px"))
+        self.box.add_class("simplex-widget")
+        for name, control in self.controls.items():
+            control.observe(self._changed(name), "value")
+        self.sentence.observe(lambda _: self.follow(), "dark")
+
+    def _changed(self, name: str) -> Callable[[Any], None]:
+        return lambda event: self.widget.change(**{name: event["new"]})
+
+    def follow(self) -> None:
+        widget = self.widget
+        for name, control in self.controls.items():
+            if control.value != widget.choices[name]:
+                control.value = widget.choices[name]
+        widget.draw(self.picture, self.sentence.dark)
+        self.sentence.value = f"<p>{html.escape(widget.sentence)}</p>"
+        self.table.value = widget.table()
+
+
+@cache
+def _page_class() -> type:
+    import anywidget
+    import traitlets
+
+    class Page(anywidget.AnyWidget):
+        """HTML from Python; ipywidgets.HTML neither reports a click nor speaks when it changes."""
+
+        _esm = Path(__file__).with_name("kit.js")
+        _css = Path(__file__).with_name("kit.css")
+        value = traitlets.Unicode().tag(sync=True)
+        live = traitlets.Bool(False).tag(sync=True)
+        clicked = traitlets.Unicode().tag(sync=True)
+        dark = traitlets.Bool(False).tag(sync=True)
+
+    return Page
+
+
+def page(value: str, *, live: bool = False) -> Any:
+    """A box of HTML; a live one is read out when it changes and knows the theme."""
+    return _page_class()(value=value, live=live)
+
+
+def figure(height: int, **layout: Any) -> Any:
+    """An empty figure of fixed size: see-through, nothing to drag."""
+    import plotly.graph_objects as go
+
+    picture = go.Figure()
+    picture.update_layout(
+        width=WIDTH, height=height, margin=dict(l=8, r=8, t=28, b=40), showlegend=False,
+        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", dragmode=False,
+        font=dict(size=12, color="#666"), hovermode="closest", template="none", **layout,
+    )  # fmt: skip
+    return picture
+
+
+def quiet_axes(picture: Any) -> None:
+    """For all axes of a figure, once it has them: fixed, with small titles close by."""
+    quiet = dict(fixedrange=True, zeroline=False, ticklen=3, title=dict(standoff=6, font_size=12))
+    picture.update_xaxes(**quiet)
+    picture.update_yaxes(**quiet)
+
+
+def _on_screen(picture: Any) -> Any:
+    """A figure as a widget; made in one piece, as traces added later lose arrays (plotly 7.1)."""
+    import plotly.graph_objects as go
+
+    if not isinstance(picture, go.Figure):
+        return picture
+    shown = go.FigureWidget(picture)
+    shown._config = dict(displayModeBar=False, doubleClick=False, scrollZoom=False)
+    return shown
+
+
+def table(
+    head: Sequence[str], rows: Iterable[Sequence[Any]], *, caption: str, on: int | None = None
+) -> str:
+    """An HTML table; the row `on` stands out, by weight as well as by colour."""
+    lines = [f'<table class="sx-table"><caption>{html.escape(caption)}</caption><thead><tr>']
+    lines += [f'<th scope="col">{html.escape(str(cell))}</th>' for cell in head]
+    lines.append("</tr></thead><tbody>")
+    for n, (first, *rest) in enumerate(rows):
+        lines.append('<tr class="sx-on">' if n == on else "<tr>")
+        lines.append(f'<th scope="row">{html.escape(str(first))}</th>')
+        lines += [f"<td>{html.escape(str(cell))}</td>" for cell in rest]
+        lines.append("</tr>")
+    return "".join([*lines, "</tbody></table>"])
+
+
+def still_figure(width: float = 8.0, height: float = 3.6) -> Any:
+    """A matplotlib figure without pyplot, so that nothing global is touched."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    drawn = Figure(figsize=(width, height), dpi=110, layout="constrained", facecolor="white")
+    FigureCanvasAgg(drawn)
+    return drawn
+
+
+def png(drawn: Any) -> bytes:
+    file = io.BytesIO()
+    # no version and no date inside, so that the same payload gives the same bytes
+    drawn.savefig(file, format="png", metadata={"Software": None})
+    return file.getvalue()
+
+
+def require_number(low: float, high: float, **numbers: float) -> None:
+    """A number between low and high, both included; NaN is refused."""
+    for name, x in numbers.items():
+        if isinstance(x, bool) or not isinstance(x, Real):
+            raise ValueError(f"{name} must be a number from {low:g} to {high:g}; got {kind(x)}.")
+        if not low <= x <= high:
+            raise ValueError(f"{name} must be a number from {low:g} to {high:g}; got {x}.")
+
+
+def require_index(size: int, of: str, **indices: int) -> None:
+    """A whole number from 0 to size - 1, where `of` says what is counted."""
+    for name, n in indices.items():
+        wish = f"{name} must be a whole number from 0 to {size - 1}, {of}"
+        if isinstance(n, bool) or not isinstance(n, Integral):
+            raise ValueError(f"{wish}; got {kind(n)}.")
+        if not 0 <= n < size:
+            raise ValueError(f"{wish}; got {n}.")
+
+
+def signed(x: float, digits: int = 2) -> str:
+    """2 digits, a true minus sign, and no minus before zero."""
+    text = f"{x:.{digits}f}"
+    return text.replace("-", "−") if float(text) else text.lstrip("-")
