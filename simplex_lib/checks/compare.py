@@ -1,4 +1,4 @@
-"""Compares an answer with the truth: the first difference, in reading order, beyond the tolerance."""
+"""Compares an answer with the truth: the first difference, in reading order."""
 
 from __future__ import annotations
 
@@ -52,12 +52,13 @@ def find_mismatch(
     if value is None:
         return Mismatch(0, "none", "Your answer returns None. Is a return statement missing?")
     got = as_outputs(value)
-    if len(got) != len(expected) and len(expected) == 1 and isinstance(value, (tuple, list)):
-        if all(isinstance(x, (int, float)) for x in got):
-            got = (torch.tensor(got, dtype=torch.float64),)
+    numbers = all(isinstance(x, (int, float)) for x in got)
+    if numbers and len(expected) == 1 < len(got):  # a list of numbers is one output
+        got = (torch.tensor(got, dtype=torch.float64),)
     if len(got) != len(expected):
         names = ", ".join(exercise.output_name(n) for n in range(len(expected)))
-        text = f"Your answer returns {_things(len(got))}, and it should return {_things(len(expected))}: {names}."
+        mine, want = _things(len(got)), _things(len(expected))
+        text = f"Your answer returns {mine}, and it should return {want}: {names}."
         return Mismatch(0, "count", text)
     for output, (mine, want) in enumerate(zip(got, expected, strict=True)):
         found = _compare_one(exercise, case, output, mine, want)
@@ -79,7 +80,8 @@ def _compare_one(
             return None
         return Mismatch(output, "value", index=())
     if not isinstance(mine, (Tensor, int, float, bool)):
-        text = f"{name} should be a {'tensor' if isinstance(want, Tensor) else 'number'}; yours is a {type(mine).__name__}."
+        wish = "tensor" if isinstance(want, Tensor) else "number"
+        text = f"{name} should be a {wish}; yours is a {type(mine).__name__}."
         return Mismatch(output, "type", text)
     got, target = to_float64(mine), to_float64(want)
     if got.shape != target.shape:
@@ -111,7 +113,7 @@ def differs(got: Tensor, target: Tensor, limit: float) -> Tensor:
 
 
 def tolerance(exercise: Exercise, case: Case, output: int, target: Tensor) -> float:
-    """Largest allowed error. Below float64: four times what a correct answer makes, plus a floor."""
+    """Largest allowed error. Below float64: four times a correct answer's, plus a floor."""
     finite = target[torch.isfinite(target)] if target.numel() else target
     size = max(1.0, float(finite.abs().max())) if finite.numel() else 1.0
     dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}.get(case.variant)

@@ -165,10 +165,8 @@ def _sums(exercise: Exercise, difference: Difference, got: Tensor, want: Tensor)
             at = tuple(map(int, off.nonzero()[0]))
             where = ", ".join(f"{a} {x}" for a, x in zip(axes, at, strict=False))
             over = " and ".join(axes[-n:])
-            return (
-                "sums",
-                f"At {where} your numbers sum to {float(mine[at]):.3f} over {over}, and they should sum to 1.",
-            )
+            text = f"At {where} your numbers sum to {float(mine[at]):.3f} over {over}"
+            return "sums", f"{text}, and they should sum to 1."
     return None
 
 
@@ -184,10 +182,8 @@ def _shifted(
             if size > 2 and _near(
                 got.narrow(dim, max(by, 0), size - 1), want.narrow(dim, max(-by, 0), size - 1)
             ):
-                return (
-                    "shifted",
-                    f"The numbers are right, one place too {'late' if by > 0 else 'early'} along the axis {axis}.",
-                )
+                way = "late" if by > 0 else "early"
+                return "shifted", f"The numbers are right, one place too {way} along {axis}."
     return None
 
 
@@ -201,10 +197,8 @@ def _part(exercise: Exercise, difference: Difference, got: Tensor, want: Tensor)
         others = tuple(d for d in range(want.ndim) if d != dim)
         bad = wrong.any(dim=others) if others else wrong
         if want.shape[dim] > 2 and 0 < int(bad.sum()) < want.shape[dim]:
-            return (
-                "part",
-                f"The errors are all at {axis} = {_ranges(bad.nonzero().flatten().tolist())}; the rest is right.",
-            )
+            where = _ranges(bad.nonzero().flatten().tolist())
+            return "part", f"The errors are all at {axis} = {where}; the rest is right."
     return None
 
 
