@@ -20,6 +20,10 @@ def past(s: int) -> Tensor:
     return torch.ones(s, s, dtype=torch.bool).tril()
 
 
+def one_ahead(s: int) -> Tensor:
+    return torch.ones(s, s, dtype=torch.bool).tril(1)
+
+
 def by_hand(logits: Tensor, dim: int = -1) -> Tensor:
     """A stable softmax without torch's."""
     e = (logits - logits.amax(dim, keepdim=True)).exp()
@@ -160,6 +164,10 @@ def softmax_strict(logits: Tensor) -> Tensor:
     return by_hand(logits.masked_fill(~past(logits.shape[-1]).tril(-1), -INF))
 
 
+def softmax_one_ahead(logits: Tensor) -> Tensor:
+    return by_hand(logits.masked_fill(~one_ahead(logits.shape[-1]), -INF))
+
+
 def softmax_of_future(logits: Tensor) -> Tensor:
     return by_hand(logits.masked_fill(past(logits.shape[-1]).tril(-1), -INF))
 
@@ -240,6 +248,11 @@ SOFTMAX = (
         softmax_strict,
         "Query 0 has no key left and 0 / 0 is NaN: your mask hides the query's own position too. "
         "Key i is not in the future of query i.",
+    ),
+    Wrong(
+        "one_ahead",
+        softmax_one_ahead,
+        lambda d: f"{leak(d)} Your mask begins one place too late: the next token is visible.",
     ),
     Wrong(
         "future_kept",
@@ -328,6 +341,10 @@ def attention_strict(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return attend(q, k, v, mask=past(q.shape[-2]).tril(-1))
 
 
+def attention_one_ahead(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return attend(q, k, v, mask=one_ahead(q.shape[-2]))
+
+
 def attention_zero_mask(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     logits = scores(q, k) / math.sqrt(q.shape[-1])
     return logits.tril().softmax(-1) @ v
@@ -395,6 +412,13 @@ ATTENTION = (
         attention_strict,
         "Query 0 has no key left, so its softmax is 0 / 0. The mask hides the query's own "
         "position, which it may see.",
+    ),
+    Wrong(
+        "one_ahead",
+        attention_one_ahead,
+        lambda d: (
+            f"{own_value(d)} The mask begins one place too late: each query sees the next token."
+        ),
     ),
     Wrong(
         "zero_mask",

@@ -82,6 +82,15 @@ def online_whole(q: Tensor, k: Tensor, v: Tensor, block: int) -> Pair:
     return logits.softmax(-1) @ v, logits.logsumexp(-1)
 
 
+def online_first_block(q: Tensor, k: Tensor, v: Tensor, block: int) -> Pair:
+    return online(q, k[..., :block, :], v[..., :block, :], block)
+
+
+def online_last_state(q: Tensor, k: Tensor, v: Tensor, block: int) -> Pair:
+    start = (k.shape[-2] - 1) // block * block
+    return online(q, k[..., start:, :], v[..., start:, :], block)
+
+
 def says_left_over(difference: Difference) -> str:
     sizes = difference.case.sizes
     s, block = sizes["s"], sizes["block"]
@@ -155,6 +164,18 @@ ONLINE = (
         "(Line 21 of Algorithm 1 in arXiv:2407.08608 prints it this way.)",
     ),
     Wrong("last_block", partial(online, whole_blocks_only=True), says_left_over),
+    Wrong(
+        "first_block",
+        online_first_block,
+        "These are the numbers of the first block alone. Does the loop return before it has come "
+        "to the others?",
+    ),
+    Wrong(
+        "last_state",
+        online_last_state,
+        "These are the numbers of the last block alone: what the earlier ones left in m, l and acc "
+        "was overwritten.",
+    ),
     Wrong("padded", partial(online, pad=True), says_padded),
     Wrong(
         "mean_of_blocks",
@@ -312,6 +333,11 @@ class KeysForValues(Layer):
         return self.wo(self.join(self.attend(q, k, k)))
 
 
+class ValuesForKeys(Layer):
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return attend(q, v, k)
+
+
 class Residual(Layer):
     def forward(self, x: Tensor) -> Tensor:
         return x + super().forward(x)
@@ -397,6 +423,11 @@ LAYER = (
         "keys_for_values",
         KeysForValues,
         "wv was never used: the keys were summed where the values belong.",
+    ),
+    Wrong(
+        "keys_and_values_swapped",
+        ValuesForKeys,
+        "Keys and values have changed places: the queries were scored against what wv makes.",
     ),
     Wrong(
         "residual",

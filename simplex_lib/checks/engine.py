@@ -108,8 +108,9 @@ def examine(
         return _report(exercise, trial.outcome.problem, trial.outcome.says, start, trial)
     mismatch = trial.mismatch
     assert mismatch is not None
+    # with the shrunk case, so that no sentence is said which that case contradicts
     common = diagnose_cases(
-        exercise, [t.case for t in trials if not t.failed], [t.case for t in failed]
+        exercise, [t.case for t in trials if not t.failed], [t.case for t in (*failed, trial)]
     )
     if mismatch.cause not in ("value", "nan"):
         says = f"{mismatch.says} {common[1] if common else ''}".strip()

@@ -89,7 +89,7 @@ def by_hand(x):
 @pytest.mark.parametrize(
     "answer",
     [
-        lambda x: by_hand(hide(x, diagonal=2)),  # sees one step into the future
+        lambda x: by_hand(hide(x.flip(-1).triu(0).flip(-1), diagonal=1)),
         lambda x: by_hand(hide(x, value=-10.0)),  # minus ten is not minus infinity
         lambda x: by_hand(hide(x) * math.log(2)),  # powers of 2
         lambda x: by_hand(hide(x)).cumsum(-1),
@@ -125,7 +125,7 @@ def attention(q, k, v):
 @pytest.mark.parametrize(
     "answer",
     [
-        lambda q, k, v: hide(logits(q, k), diagonal=2).softmax(-1) @ v,
+        lambda q, k, v: hide(logits(q, k).abs()).softmax(-1) @ v,
         lambda q, k, v: hide(logits(k, q)).softmax(-1) @ v,
         lambda q, k, v: hide(logits(q, k).square()).softmax(-1) @ v,
         lambda q, k, v: attention(q, k, v) + v,
@@ -191,13 +191,21 @@ def test_online_softmax_passes():
         lambda q, k, v, block: online(q, k, v, block)[0],
         lambda q, k, v, block: online(q, k.flip(-2), v, block),
         lambda q, k, v, block: online(q, k, v, block, lse_of=lambda m, t: m + torch.log1p(t)),
-        lambda q, k, v, block: online(q, k[..., :block, :], v[..., :block, :], block),
+        lambda q, k, v, block: online(q, k, v.cumsum(-2), block),
         lambda q, k, v, block: online(q, k[..., 1:, :], v[..., 1:, :], block),
     ],
 )
 def test_other_wrong_blocks_are_rejected(answer):
     report = check("1.5", answer)
     assert not report.passed and report.cause != "raised", report.message
+
+
+def test_no_sentence_contradicts_the_smallest_case():
+    def two_blocks(q, k, v, block):  # right where two blocks are enough
+        return online(q, k[..., : 2 * block, :], v[..., : 2 * block, :], block)
+
+    report = check("1.5", two_blocks)
+    assert report.case.sizes["d"] == 1 and "d = 1, wrong" not in report.message
 
 
 def test_all_logits_at_once_are_noticed_however_they_are_made():
@@ -249,9 +257,9 @@ def test_the_layer_of_the_course_is_not_an_answer():
     assert check("1.6", MultiHeadAttention).cause == "library"
 
 
-class SwappedKeysValues(Layer):
+class NormalisedQueries(Layer):
     def attend(self, q, k, v):
-        return super().attend(q, v, k)
+        return super().attend(nn.functional.normalize(q, dim=-1), k, v)
 
 
 class HeadsBackwards(Layer):
@@ -269,7 +277,7 @@ class Dropping(Layer):
         return super().attend(q, k, v).transpose(0, 1).transpose(0, 1)[:, :, :-1]
 
 
-@pytest.mark.parametrize("answer", [SwappedKeysValues, HeadsBackwards, Doubled, Dropping])
+@pytest.mark.parametrize("answer", [NormalisedQueries, HeadsBackwards, Doubled, Dropping])
 def test_other_wrong_layers_are_rejected(answer):
     assert not check("1.6", answer).passed
 
