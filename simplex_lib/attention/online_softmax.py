@@ -37,7 +37,7 @@ class SoftmaxState(NamedTuple):
     """What is kept of the keys read so far, per query."""
 
     m: Float[Tensor, "b h s"]  # largest logit; -inf while no key was visible
-    l: Float[Tensor, "b h s"]  # noqa: E741  # sum of exp(logit - m), the letter of the paper
+    l: Float[Tensor, "b h s"]  # noqa: E741 (the papers' letter), sum of exp(logit - m)
     acc: Float[Tensor, "b h s dv"]  # sum of exp(logit - m) * value
 
     @property

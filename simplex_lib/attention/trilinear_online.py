@@ -48,7 +48,8 @@ def trilinear_attention_online(
     Returns:
         out, (b, h, s, dv), in the dtype of q. In the backward pass each block is computed a
         second time, so that no block is kept for it: memory stays of order
-        b h s (s block_size + s dv), in place of b h s^3.
+        b h s (s block_size + s dv), in place of b h s^3. That backward works with torch.autograd
+        and not with the transforms of torch.func.
 
     Raises:
         ValueError, TypeError: as `trilinear_attention`; block_size must be an int, at least 1.
