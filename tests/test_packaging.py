@@ -9,6 +9,7 @@ from pathlib import Path
 
 import lock
 import pytest
+import setup
 import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -160,3 +161,53 @@ def test_the_makefile_names_each_target_that_is_no_file():
     assert sorted(phony.split()) == sorted(re.findall(r"^([\w-]+):(?!=)", makefile, re.M))
     wanted = "setup lab test check notebooks test-slow test-gpu bench lock"
     assert set(wanted.split()) <= set(phony.split())
+
+
+@pytest.fixture
+def bare(tmp_path, monkeypatch):
+    """A course without .venv; the list of what setup runs in it."""
+    for name in setup.FILES:
+        (tmp_path / name).write_text(name)
+    monkeypatch.setattr(setup, "ROOT", tmp_path)
+    monkeypatch.setattr(setup, "VENV", tmp_path / ".venv")
+    (tmp_path / ".venv").mkdir()
+    monkeypatch.setattr(setup, "make_venv", lambda: "python")
+    commands: list[list[str]] = []
+    monkeypatch.setattr(setup, "run", commands.append)
+    return tmp_path, commands
+
+
+def test_setup_installs_once_and_again_when_the_lock_changes(bare):
+    folder, commands = bare
+    setup.install("", None)
+    setup.install("", None)
+    assert [command[-4:] for command in commands] == [["-c", "requirements.lock", "-e", "."]]
+    (folder / "requirements.lock").write_text("torch==2.14.0")
+    setup.install("", None)
+    assert len(commands) == 2
+
+
+def test_setup_takes_torch_from_the_index_it_is_given(bare):
+    _, commands = bare
+    setup.install("dev", "https://an.index")
+    first, second = commands
+    assert first[-5:] == ["-c", "requirements.lock", "torch", "--index-url", "https://an.index"]
+    assert second[-2:] == ["-e", ".[dev]"]
+
+
+def test_setup_that_failed_is_tried_again(bare, monkeypatch):
+    _, commands = bare
+    monkeypatch.setattr(setup, "run", lambda command: sys.exit(1))
+    with pytest.raises(SystemExit):
+        setup.install("", None)
+    monkeypatch.setattr(setup, "run", commands.append)
+    setup.install("", None)
+    assert len(commands) == 1
+
+
+@pytest.mark.errors
+def test_setup_names_a_program_that_is_missing(bare, monkeypatch):
+    folder, _ = bare
+    monkeypatch.setattr(setup, "BIN", folder / ".venv" / "bin")
+    with pytest.raises(SystemExit, match="pytest is not in .*bin; does it need --dev"):
+        setup.become(["pytest"])

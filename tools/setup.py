@@ -52,10 +52,28 @@ def make_venv() -> str:
     return str(python)
 
 
-def run(command: list[str], **environment: str) -> None:
-    code = subprocess.run(command, cwd=ROOT, env=os.environ | environment, check=False).returncode
+def run(command: list[str]) -> None:
+    code = subprocess.run(command, cwd=ROOT, check=False).returncode
     if code:
         sys.exit(code)
+
+
+def become(command: list[str]) -> None:
+    """Go on as a program of .venv, so that Ctrl-C reaches it and nothing stands in between."""
+    path = os.pathsep.join([str(BIN), os.environ.get("PATH", "")])
+    environment = os.environ | {"PATH": path, "VIRTUAL_ENV": str(VENV)}
+    program = BIN / (f"{command[0]}.exe" if os.name == "nt" else command[0])
+    if not program.exists():
+        sys.exit(f"{command[0]} is not in {BIN.relative_to(ROOT)}; does it need --dev?")
+    os.chdir(ROOT)
+    if os.name != "nt":
+        os.execve(program, [str(program), *command[1:]], environment)
+    process = subprocess.Popen([str(program), *command[1:]], env=environment)
+    while True:
+        try:
+            sys.exit(process.wait())
+        except KeyboardInterrupt:  # the program got it, too, and decides
+            continue
 
 
 def main() -> None:
@@ -71,9 +89,7 @@ def main() -> None:
         install("dev", options.torch_index)
     command = ["simplex", "lab"] if options.command == ["lab"] else options.command
     if command:
-        path = os.pathsep.join([str(BIN), os.environ.get("PATH", "")])
-        program = BIN / (f"{command[0]}.exe" if os.name == "nt" else command[0])
-        run([str(program), *command[1:]], PATH=path, VIRTUAL_ENV=str(VENV))
+        become(command)
 
 
 if __name__ == "__main__":
