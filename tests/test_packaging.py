@@ -209,5 +209,5 @@ def test_setup_that_failed_is_tried_again(bare, monkeypatch):
 def test_setup_names_a_program_that_is_missing(bare, monkeypatch):
     folder, _ = bare
     monkeypatch.setattr(setup, "BIN", folder / ".venv" / "bin")
-    with pytest.raises(SystemExit, match="pytest is not in .*bin; does it need --dev"):
+    with pytest.raises(SystemExit, match=r"pytest is not in .*bin; does it need --dev"):
         setup.become(["pytest"])
