@@ -97,7 +97,8 @@ def examine(
         return _report(exercise, first.outcome.problem or "", trial.outcome.says, start, trial)
     if first.mismatch and first.mismatch.cause not in ("value", "nan"):
         alike = [t for t in failed if t.mismatch and t.mismatch.cause == first.mismatch.cause]
-        first = alike[-1]  # a shape says most where all sizes differ
+        plain = [t for t in alike if t.case.variant == "float64"] or alike
+        first = plain[-1]  # a shape says most where all sizes differ
     wrong = _same_mistake(exercise, trials)
     if wrong:
         trial = _shrink(exercise, first, ask, wrong)
