@@ -78,6 +78,9 @@ class Widget(Shown):
         """Bring the picture up to the payload."""
         raise NotImplementedError
 
+    def bind(self, shown: Any) -> None:
+        """Make clicks on the picture change choices, where that makes sense."""
+
     def live(self) -> Any:
         if self._view is None:
             self._view = _View(self)
@@ -95,6 +98,7 @@ class _View:
         picture = widget.picture()
         widget.draw(picture, False)
         self.picture = _on_screen(picture)
+        widget.bind(self.picture)
         self.sentence = page(f"<p>{html.escape(widget.sentence)}</p>", live=True)
         self.sentence.add_class("sx-sentence")
         self.table = page(widget.table())
@@ -226,6 +230,16 @@ def require_index(size: int, of: str, **indices: int) -> None:
             raise ValueError(f"{wish}; got {kind(n)}.")
         if not 0 <= n < size:
             raise ValueError(f"{wish}; got {n}.")
+
+
+def label(text: str) -> str:
+    """For plotly, which reads a < as the start of a tag: the token <bos> would vanish."""
+    return html.escape(text, quote=False)
+
+
+def maths_free(text: str) -> str:
+    """For matplotlib, which sets what stands between two $ as mathematics."""
+    return text.replace("$", r"\$")
 
 
 def signed(x: float, digits: int = 2) -> str:

@@ -2,7 +2,16 @@
 
 from typing import Any
 
-from simplex_lib.widgets.kit import COLOURS, WIDTH, figure, png, quiet_axes, still_figure
+from simplex_lib.widgets.kit import (
+    COLOURS,
+    WIDTH,
+    figure,
+    label,
+    maths_free,
+    png,
+    quiet_axes,
+    still_figure,
+)
 from simplex_lib.widgets.plane import LONGEST, SPAN, PlanePayload
 
 HEIGHT = 300
@@ -35,7 +44,7 @@ def picture(p: PlanePayload) -> Any:
     fig.update_layout(margin=dict(l=0, r=0, t=HEIGHT - 40 - PLANE_PX, b=40))
     square = dict(range=[-REACH, REACH], tickvals=[-6, -3, 0, 3, 6], showgrid=True, gridwidth=1)
     small = dict(range=[-SPAN, SPAN], tickvals=[-2, 0, 2], showgrid=True, gridwidth=1)
-    names = p.labels
+    names = [label(name) for name in p.labels]
     fig.update_layout(
         xaxis=dict(domain=domains[0], title_text="coordinate 1", **square),
         yaxis=dict(title_text="coordinate 2", **square),
@@ -137,7 +146,12 @@ def still(p: PlanePayload) -> bytes:
     weights.barh(rows, p.weights, 0.62, color=colour["key"], edgecolor=edges, linewidth=1.6)
     for n, weight in enumerate(p.weights):
         weights.text(weight + 0.03, n, f"{weight:.2f}", va="center", fontsize=9)
-    weights.set(yticks=list(rows), yticklabels=p.labels, xlim=(0, 1.3), xticks=[0, 0.5, 1])
+    weights.set(
+        yticks=list(rows),
+        yticklabels=[maths_free(x) for x in p.labels],
+        xlim=(0, 1.3),
+        xticks=[0, 0.5, 1],
+    )
     weights.set(xlabel="weight", title=TITLES[1])
     weights.invert_yaxis()
     weights.spines[["top", "right"]].set_visible(False)
@@ -152,8 +166,8 @@ def _letter(axes: Any, name: str, at: tuple[float, float], distance: float) -> N
     x, y = at
     size = max((x * x + y * y) ** 0.5, 1e-9)
     axes.annotate(
-        name, at, (x / size * distance, y / size * distance), textcoords="offset points",
-        ha="center", va="center", fontsize=10, fontweight="bold",
+        maths_free(name), at, (x / size * distance, y / size * distance),
+        textcoords="offset points", ha="center", va="center", fontsize=10, fontweight="bold",
     )  # fmt: skip
 
 
