@@ -124,6 +124,14 @@ def wrong_one_more(q: Any, k1: Any, k2: Any, v1: Any, v2: Any, w1: int, w2: int)
     return _attend(q, k1, k2, v1, v2, _pairs(q.shape[2], w1 + 1, w2 + 1))
 
 
+def wrong_first_longer(q: Any, k1: Any, k2: Any, v1: Any, v2: Any, w1: int, w2: int) -> Tensor:
+    return _attend(q, k1, k2, v1, v2, _pairs(q.shape[2], w1 + 1, w2))
+
+
+def wrong_second_longer(q: Any, k1: Any, k2: Any, v1: Any, v2: Any, w1: int, w2: int) -> Tensor:
+    return _attend(q, k1, k2, v1, v2, _pairs(q.shape[2], w1, w2 + 1))
+
+
 def wrong_windows_swapped(q: Any, k1: Any, k2: Any, v1: Any, v2: Any, w1: int, w2: int) -> Tensor:
     return _attend(q, k1, k2, v1, v2, _pairs(q.shape[2], w2, w1))
 
@@ -238,6 +246,22 @@ ATTENTION = Exercise(
             "meets the values of the pair (k, j).",
         ),
         Wrong("window off by one", wrong_one_more, _says_one_more),
+        Wrong(
+            "first window off by one",
+            wrong_first_longer,
+            lambda x: (
+                f"With w1 = {x.case.sizes['w1']} your query reads {x.case.sizes['w1'] + 1} first "
+                "keys; the second window is right."
+            ),
+        ),
+        Wrong(
+            "second window off by one",
+            wrong_second_longer,
+            lambda x: (
+                f"With w2 = {x.case.sizes['w2']} your query reads {x.case.sizes['w2'] + 1} second "
+                "keys; the first window is right."
+            ),
+        ),
         Wrong(
             "windows swapped",
             wrong_windows_swapped,

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from simplex_lib.checks.compare import differs
 from simplex_lib.checks.exercise import VARIANTS, Case, Difference, Exercise
 
 Finding = tuple[str, str]
@@ -190,7 +191,7 @@ def _shifted(
 def _part(exercise: Exercise, difference: Difference, got: Tensor, want: Tensor) -> Finding | None:
     """Which indices of one axis carry all the errors."""
     axes = exercise.output_axes(difference.output)
-    wrong = (got - want).abs() > exercise.tolerance * max(1.0, float(_top(want)))
+    wrong = differs(got, want, exercise.tolerance * max(1.0, float(_top(want))))  # NaN is wrong
     if len(axes) != want.ndim or bool(wrong.all()):
         return None
     for dim, axis in enumerate(axes):
