@@ -67,6 +67,6 @@ class Shown:
             display(shown)
             return
         # display(self) would come back to this method, so the bundle of the widget is asked for
-        bundle = super()._repr_mimebundle_()  # type: ignore[misc]
+        bundle = self._repr_mimebundle_()  # type: ignore[attr-defined]
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
         display(data, metadata=metadata, raw=True)

@@ -88,7 +88,7 @@ class Book:
     def _cube(self, h: int, recipe: str) -> tuple[dict, bytes]:
         s = len(self.pairs.tokens)
         frames = [self.explained(h, i, recipe) for i in range(s)]
-        return wire_cube(top_points(frames, self.pairs.tokens))
+        return wire_cube(top_points(frames))
 
     def _edit_range(self) -> dict:
         known = self.pairs.values[self.pairs.visible & np.isfinite(self.pairs.values)]

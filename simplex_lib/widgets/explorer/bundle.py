@@ -1,4 +1,4 @@
-"""The modules of view/ as one script: a notebook takes one, and a page opened from a disk no imports."""
+"""The modules of view/ as one script: a notebook takes one, a page from a disk has no imports."""
 
 import re
 from functools import cache
@@ -14,7 +14,7 @@ MODULES = (
 
 @cache
 def script(*, widget: bool) -> str:
-    """All modules joined, their imports and exports dropped; widget: with anywidget's default export."""
+    """All modules joined, without imports; widget: ends in the default export of anywidget."""
     parts = [_module(name) for name in MODULES] + ([_module("widget")] if widget else [])
     return "\n".join(parts)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from simplex_lib.widgets.explorer.explaining import GOOD, Explained
-from simplex_lib.widgets.explorer.sentences import name, percent
+from simplex_lib.widgets.explorer.sentences import percent
 
 POINTS = 2000
 
@@ -23,7 +23,7 @@ class Cube:
     says: str
 
 
-def top_points(explained: list[Explained], tokens: tuple[str, ...], most: int = POINTS) -> Cube:
+def top_points(explained: list[Explained], most: int = POINTS) -> Cube:
     """The largest entries of a head; ties go to the earlier query, first key and second key."""
     points, probs, entries, mass = [], [], 0, 0.0
     for x in explained:
@@ -39,22 +39,19 @@ def top_points(explained: list[Explained], tokens: tuple[str, ...], most: int = 
     order = np.argsort(-probs, kind="stable")[:most]
     points, probs = points[order], probs[order]
     share = float(probs.sum()) / mass if mass > 0 else 0.0
-    return Cube(points, probs, entries, share, _say(points, probs, entries, share, tokens))
+    return Cube(points, probs, entries, share, _say(points, probs, entries, share))
 
 
-def _say(points, probs, entries, share, tokens) -> str:
+def _say(points, probs, entries, share) -> str:
     if not len(points):
         return "No entry of this head is above 0."
-    i, j, k = (int(v) for v in points[0])
-    held = f"hold {percent(share)} of the attention of all queries"
-    lead = f"All {entries} entries are drawn" if len(points) == entries else ""
-    lead = lead or f"The {len(points)} largest of {entries} entries are drawn; they {held}"
+    count = "All" if len(points) == entries else f"The {len(points)} largest of"
     same = float(probs[points[:, 1] == points[:, 2]].sum() / probs.sum())
     before = float(probs[points[:, 1] < points[:, 2]].sum() / probs.sum())
     return (
-        f"{lead}. Of the drawn, {percent(same)} lies where both keys are one position and "
-        f"{percent(before)} where the first key comes before the second. The largest: query "
-        f"{name(i, tokens)} with first key {name(j, tokens)} and second key {name(k, tokens)}."
+        f"{count} {entries} entries hold {percent(share)} of the attention of all queries: "
+        f"{percent(same)} of theirs lies where both keys are one position, {percent(before)} where "
+        "the first key comes before the second."
     )
 
 

@@ -233,7 +233,7 @@ def _look(pairs: Pairs, h: int, i: int, recipe: str, origin: int, n: int) -> _Lo
         out[j : j + part.shape[0], k : k + part.shape[1]] = part
         return out
 
-    if lse is not None and lse.size > 1:  # one for each drawn row or column
+    if lse is not None and recipe != ALL:  # one for each drawn row or column
         axis = int(recipe.startswith("first"))
         cut = max(0, origin - (j0, k0)[axis])
         part, at = lse.ravel()[cut : origin + n - (j0, k0)[axis]], (j0, k0)[axis] + cut - origin

@@ -28,7 +28,7 @@ def explore_pairs(
     kind: str | None = None,
     causal: bool = True,
     edit: bool = False,
-    scale: str = "log",
+    scale: str | None = None,
     fit: bool = False,
     batch: int = 0,
     keep: bool = False,
@@ -51,7 +51,7 @@ def explore_pairs(
         kind: "logits" or "probs". None: probabilities if they look like the result of a softmax.
         causal: if True, logits of keys after the query are masked. Probabilities are never masked.
         edit: let the reader move the logit of a pair with a slider; up to 64 tokens.
-        scale: "log" or "linear" colours.
+        scale: "log" or "linear" colours. None: linear up to 8 tokens, where numbers fit too.
         fit: let the colours span the shown query instead of all queries.
         batch: which sequence of (b, h, s, s, s) is shown.
         keep: store the numbers with the notebook, so that it draws without a kernel.
@@ -67,7 +67,7 @@ def explore_pairs(
     other = None
     if compare is not None:
         found = getattr(compare, "shape", None)
-        if found is not None and found[-3:] and found[-3] != s:
+        if found is not None and len(found) >= 3 and found[-3] != s:
             wish = f"compare must have as many queries as tensor, {s}"
             raise ValueError(f"{wish}; got {tuple(found)}.")
         other = read_pairs(compare, name="compare", kind=None, **given)
@@ -85,6 +85,7 @@ def explore_pairs(
     if edit and (pairs.kind == "probs" or s > WHOLE):
         got = "probabilities" if pairs.kind == "probs" else f"{s} tokens"
         raise ValueError(f"edit needs logits of at most {WHOLE} tokens; got {got}.")
+    scale = scale or ("linear" if s <= 8 else "log")
     require_choice("scale", scale, ("log", "linear"))
     if chunk is not None and chunk < 0:
         raise ValueError(f"chunk must be at least 0 (0: all queries at once); got {chunk}.")

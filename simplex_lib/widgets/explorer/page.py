@@ -40,7 +40,8 @@ def page(
 <title>{html.escape(start["title"])}</title>
 <style>
 :root {{ color-scheme: light dark }}
-body {{ margin: 24px auto; padding: 0 12px; max-width: 1120px; background: light-dark(#fff, #14161b) }}
+body {{ margin: 24px auto; padding: 0 12px; max-width: 1120px;
+  background: light-dark(#fff, #14161b) }}
 {style()}</style></head>
 <body><main id="at"><noscript>{fallback}</noscript></main>
 <script type="application/json" id="numbers">{data}</script>

@@ -47,7 +47,7 @@ def read_pairs(
     w2: int | None = None,
     causal: bool = True,
 ) -> Pairs:
-    """Logits or probabilities, (s, s, s), (h, s, s, s), (b, h, s, s, s) or compact (..., s, w1, w2).
+    """Logits or probabilities, (s, s, s), (h, s, s, s), (b, h, s, s, s), compact (..., s, w1, w2).
 
     kind None: probabilities if no entry is negative and every query's entries sum to 1, or every
     row or column of every query to 0 or 1; else logits. Logits of the future are masked if causal;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import io
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,109 +24,110 @@ BAR = {
 BAD = "#b3261e"
 
 
+@dataclass(frozen=True)
+class Panel:
+    x: Explained
+    values: np.ndarray
+    mode: str
+    text: str
+
+
 def still(book: Book, h: int, i: int, mode: str) -> bytes:
-    """The map of query i with its marginals; a second map for each further recipe or the compared."""
+    """The map of query i with its marginals; one more for each further recipe, or the compared."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    shown = [book.explained(h, i, r) for r in book.recipes]
-    panels = [(x, _values(x, mode), r) for x, r in zip(shown, book.recipes, strict=True)]
+    panels = [Panel(x := book.explained(h, i, r), getattr(x, mode), mode, r) for r in book.recipes]
     if book.compare is not None and len(panels) == 1:
-        panels = [(shown[0], _values(shown[0], mode), "this")]
-        panels.append((shown[0], shown[0].other, "the other tensor"))
-    figure = Figure(figsize=(1.2 + 4.6 * len(panels), 5.2), dpi=110, layout="constrained")
+        x = panels[0].x
+        panels = [Panel(x, getattr(x, mode), mode, "this tensor")]
+        panels.append(Panel(x, x.other, "probs", "the other tensor"))
+    tokens = book.pairs.tokens
+    wide, high = 0.75 + 4.45 * len(panels), 5.6  # inches
+    figure = Figure(figsize=(wide, high), dpi=110, facecolor="white")
     canvas = FigureCanvasAgg(figure)
-    figure.suptitle(book.start["title"], fontsize=13, fontweight="bold", x=0.02, ha="left")
-    grid = figure.subplots(
-        2,
-        2 * len(panels),
-        squeeze=False,
-        gridspec_kw=dict(height_ratios=[1, 7], width_ratios=[7, 1] * len(panels)),
-    )
-    for at, (x, values, text) in enumerate(panels):
-        as_mode = "probs" if text == "the other tensor" else mode
-        scale = _scale(book, x, panels, as_mode)
-        image = _map(grid[:, 2 * at : 2 * at + 2], x, values, scale, book.pairs.tokens)
-        several = len(panels) > 1
-        total = float(np.nansum(values)) if text == "the other tensor" else x.faults.total
-        lead = f"{text}, " if several else f"query {_plain(i, book.pairs.tokens)}, "
-        sums = f"{lead}sum {total:.3f}" if as_mode not in SIGNED else lead.rstrip(", ")
-        colour = BAD if abs(total - 1) > 5e-4 and as_mode not in SIGNED else "#333333"
-        grid[0, 2 * at].set_title(sums, fontsize=10, loc="left", color=colour)
-        bar = figure.colorbar(image, ax=list(grid[1, 2 * at : 2 * at + 2]), location="bottom")
-        bar.set_label(BAR[as_mode], fontsize=9)
-        bar.ax.tick_params(labelsize=8)
+    title = f"{book.start['title']}  Query {_plain(i, tokens)}"
+    figure.text(0.18 / wide, 1 - 0.16 / high, title, fontsize=11, fontweight="bold", va="top")
+    for at, panel in enumerate(panels):
+        left, side = (1.0 + 4.45 * at) / wide, 3.1
+        square = figure.add_axes((left, 1.35 / high, side / wide, side / high))
+        image = _map(square, panel, _scale(book, panels, panel), tokens)
+        total = float(np.nansum(panel.values)) if "other" in panel.text else panel.x.faults.total
+        lead = panel.text if len(panels) > 1 else ""
+        if panel.mode not in SIGNED:
+            lead += (", " if lead else "") + f"sum {total:.3f}"
+        wrong = abs(total - 1) > 5e-4 and panel.mode not in SIGNED
+        at_top = (1.35 + side + 0.5) / high
+        figure.text(left, at_top, lead, fontsize=9.5, color=BAD if wrong else "#333333")
+        bar_axes = figure.add_axes((left, 0.42 / high, side / wide, 0.1 / high))
+        bar = figure.colorbar(image, cax=bar_axes, orientation="horizontal")
+        bar.set_label(BAR[panel.mode], fontsize=8.5, labelpad=1)
+        bar.ax.tick_params(labelsize=8, length=2)
+        bar.ax.minorticks_off()
         bar.outline.set_visible(False)
     out = io.BytesIO()
     canvas.print_png(out)
     return out.getvalue()
 
 
-def _values(x: Explained, mode: str) -> np.ndarray:
-    return getattr(x, mode)
-
-
-def _scale(book: Book, x: Explained, panels: list, mode: str) -> dict[str, Any]:
-    """Colours of one map; all maps of one picture share them."""
+def _scale(book: Book, panels: list[Panel], panel: Panel) -> dict[str, Any]:
+    """Colours of one map; all maps of probabilities in one picture share them."""
     from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
 
-    way = "diverging" if mode in SIGNED else "sequential"
+    way = "diverging" if panel.mode in SIGNED else "sequential"
     colours = LinearSegmentedColormap.from_list(way, PALETTE["light"][way])
-    colours.set_bad((0, 0, 0, 0))
-    found = [np.nan_to_num(p[1][np.isfinite(p[1])]) for p in panels]
-    every = np.concatenate([*found, [0.0]])
-    if mode in SIGNED:
-        most = max(
-            float(np.abs(_values(x, mode)[np.isfinite(_values(x, mode))]).max(initial=0)), 1e-9
-        )
+    alike = [p.values[np.isfinite(p.values)] for p in panels if p.mode == panel.mode]
+    every = np.concatenate([*alike, [] if panel.mode == "logits" else [0.0]])
+    low, high = float(every.min(initial=np.inf)), float(every.max(initial=-np.inf))
+    if panel.mode in SIGNED:
+        most = max(high, -low, 1e-9)
         return dict(cmap=colours, norm=Normalize(-most, most))
-    if mode == "logits":
-        known = x.logits[np.isfinite(x.logits)]
-        ends = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
-        return dict(cmap=colours, norm=Normalize(*ends))
-    high = float(every.max()) or 1.0
-    if book.start["scale"] == "linear" or not (every > 0).any():
-        return dict(cmap=colours, norm=Normalize(0, high))
-    low = max(float(every[every > 0].min()), 1e-6 * high)
-    return dict(
-        cmap=colours, norm=LogNorm(low, high * (1 + 1e-9) if high > low else low * 10, clip=True)
-    )
+    if panel.mode == "logits":
+        return dict(cmap=colours, norm=Normalize(low, high) if high > low else Normalize(0, 1))
+    if book.start["scale"] == "linear" or high <= 0:
+        return dict(cmap=colours, norm=Normalize(0, high or 1))
+    low = min(max(float(every[every > 0].min()), 1e-6 * high), 0.01 * high)
+    return dict(cmap=colours, norm=LogNorm(low, high, clip=True))
 
 
-def _map(axes, x: Explained, values: np.ndarray, scale: dict, tokens: tuple[str, ...]):
-    (above, corner), (square, beside) = axes
-    corner.axis("off")
-    n, size = len(values), 5 if len(values) > 40 else 7
-    square.set_facecolor("white")
-    square.add_patch(_hatched(n, "////", "#d5d8dd"))
-    image = square.imshow(values, aspect="equal", interpolation="nearest", zorder=2, **scale)
-    for j, k in np.argwhere(x.marks != GOOD):
-        box = _cell(j, k, facecolor="#fbe3e0", edgecolor=BAD, hatch="xxx", linewidth=0.6, zorder=3)
-        square.add_patch(box)
+def _map(square, panel: Panel, scale: dict, tokens: tuple[str, ...]):
+    x, values = panel.x, panel.values
+    n, size = len(values), 6 if len(values) > 20 else 8
+    square.add_patch(_cell(0, 0, n, n, facecolor="none", edgecolor="#d5d8dd", hatch="////", lw=0))
+    image = square.imshow(values, interpolation="nearest", zorder=2, **scale)
+    for j, k in np.argwhere(x.marks != GOOD) if panel.text != "the other tensor" else ():
+        square.add_patch(_cell(j, k, facecolor="#fbe3e0", edgecolor=BAD, hatch="xxx", zorder=3))
     if x.window:
         j_lo, j_hi, k_lo, k_hi = (max(0, e - x.origin) for e in x.window)
-        wide = dict(width=k_hi - k_lo + 1, height=j_hi - j_lo + 1)
         look = dict(fill=False, edgecolor="black", linestyle="--", linewidth=1.2, zorder=4)
-        square.add_patch(_cell(j_lo, k_lo, **wide, **look))
-    step = max(1, -(-n // 32))
-    at = np.arange(0, n, step)
-    words = [label(tokens[p + x.origin])[:12] for p in at]
-    square.set_xticks(at, words, rotation=90, fontsize=size + 1)
-    square.set_yticks(at, words, fontsize=size + 1)
+        square.add_patch(_cell(j_lo, k_lo, k_hi - k_lo + 1, j_hi - j_lo + 1, **look))
+    if n <= 8:
+        for j, k in np.argwhere(np.isfinite(values)):
+            r, g, b, _ = image.cmap(image.norm(values[j, k]))
+            ink = "white" if 0.3 * r + 0.59 * g + 0.11 * b < 0.5 else "#12151c"
+            text = f"{values[j, k]:.2f}".replace("-", "−")
+            square.text(k, j, text, ha="center", va="center", fontsize=9, color=ink, zorder=5)
+    at = np.arange(0, n, max(1, -(-n // 40)))
+    words = [label(tokens[p + x.origin])[:11] for p in at]
+    square.set_xticks(at, words, rotation=90 if max(map(len, words)) > 2 else 0, fontsize=size)
+    square.set_yticks(at, words, fontsize=size)
     square.tick_params(length=0, pad=2)
-    square.set_xlabel("second key k", color=SECOND, fontsize=10, fontweight="bold")
-    square.set_ylabel("first key j", color=FIRST, fontsize=10, fontweight="bold")
-    p = np.nan_to_num(np.where(np.isfinite(values), values, 0)) if values is x.other else None
-    first, second = (x.first, x.second) if p is None else (p.sum(1), p.sum(0))
+    square.set_xlabel("second key k", color=SECOND, fontsize=9, fontweight="bold")
+    square.set_ylabel("first key j", color=FIRST, fontsize=9, fontweight="bold")
+    p = np.where(np.isfinite(values), values, 0)
+    ours = panel.text != "the other tensor"
+    first, second = (x.first, x.second) if ours else (p.sum(1), p.sum(0))
+    above = square.inset_axes((0, 1.02, 1, 0.12), sharex=square)
+    beside = square.inset_axes((1.02, 0, 0.12, 1), sharey=square)
     above.bar(np.arange(n), second, width=0.86, color="#e08b43")
     beside.barh(np.arange(n), first, height=0.86, color="#5b93d6")
-    above.sharex(square)
-    beside.sharey(square)
     for side in (above, beside):
         side.tick_params(left=False, bottom=False, labelleft=False, labelbottom=False)
         side.set_frame_on(False)
     for edge in square.spines.values():
         edge.set_color("#dcdee3")
+    square.set_xlim(-0.5, n - 0.5)
+    square.set_ylim(n - 0.5, -0.5)
     return image
 
 
@@ -133,10 +135,6 @@ def _cell(j: int, k: int, width: int = 1, height: int = 1, **look: Any):
     from matplotlib.patches import Rectangle
 
     return Rectangle((k - 0.5, j - 0.5), width, height, **look)
-
-
-def _hatched(n: int, hatch: str, colour: str):
-    return _cell(0, 0, n, n, facecolor="none", edgecolor=colour, hatch=hatch, linewidth=0, zorder=1)
 
 
 def _plain(at: int, tokens: tuple[str, ...]) -> str:

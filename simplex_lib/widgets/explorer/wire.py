@@ -89,7 +89,8 @@ def ranges(x: Explained) -> dict[str, list[float]]:
     """The colour range that suits this query alone; `join_ranges` makes the one for all queries."""
     p = x.probs[np.isfinite(x.probs) & (x.probs > 0)]
     top = float(p.max()) if p.size else 1.0
-    found = dict(probs=[max(float(p.min()) if p.size else 1.0, 1e-6 * top), top])
+    low = float(p.min()) if p.size else top
+    found = dict(probs=[min(max(low, 1e-6 * top), 0.01 * top), top])  # two decades at least
     if "logits" in x.rows:
         known = x.logits[np.isfinite(x.logits)]
         found["logits"] = [float(known.min()), float(known.max())] if known.size else [0.0, 0.0]

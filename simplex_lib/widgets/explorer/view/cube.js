@@ -5,7 +5,7 @@ import { project, sliceOf, turn } from "./formulas.js";
 import { colourOf, heatPanel } from "./heat.js";
 import { choice, clip, make, number } from "./words.js";
 
-const HEIGHT = 306, START = { yaw: -0.62, pitch: 0.5, zoom: 1 };
+const HEIGHT = 326, START = { yaw: -0.5, pitch: 0.42, zoom: 1 };
 const NAMES = { i: "query i", j: "first key j", k: "second key k" };
 
 // on: { load() -> cube, slice(frames ready) -> frames, query(i) }
@@ -56,9 +56,9 @@ export function cubePanel({ id, s, words, named, whole, on }) {
   });
   for (const end of ["pointerup", "pointercancel"]) stage.addEventListener(end, () => (drag = null));
 
-  // Positions 0 .. s - 1 to -1 .. 1; i runs away from the eye, j down, k to the right, as in the map.
+  // Positions 0 .. s - 1 to -1 .. 1: j down and k to the right as in the map, i towards the eye.
   const unit = (x) => (s > 1 ? (2 * x) / (s - 1) - 1 : 0);
-  const place = (i, j, k) => [unit(k), unit(j), unit(i)];
+  const place = (i, j, k) => [unit(k), unit(j), -unit(i)];
 
   const drawCube = () => {
     if (!theme || !width || !show) return;
@@ -67,7 +67,7 @@ export function cubePanel({ id, s, words, named, whole, on }) {
     if (canvas.width !== w || canvas.height !== h) [canvas.width, canvas.height] = [w, h];
     pen.setTransform(dpr, 0, 0, dpr, 0, 0);
     pen.clearRect(0, 0, width, HEIGHT);
-    const m = turn(state.yaw, state.pitch), scale = state.zoom * Math.min(width / 4.2, HEIGHT / 3.3);
+    const m = turn(state.yaw, state.pitch), scale = state.zoom * Math.min(width / 3.6, HEIGHT / 3.5);
     const at = (p) => project(p, m, scale, width / 2, HEIGHT / 2);
     frameLines(pen, at);
     plane(pen, at);
@@ -115,10 +115,11 @@ export function cubePanel({ id, s, words, named, whole, on }) {
     pen.textAlign = "center";
     pen.textBaseline = "middle";
     // each axis is named on its outermost edge, away from the middle of the cube
+    const start = (axis, a) => corners[a][axis] < 0 !== (axis === 2); // i begins at the far end
     for (const [name, axis, colour] of [["query i →", 2, theme.text], ["first key j →", 1, theme.first], ["second key k →", 0, theme.second]]) {
       const own = edges.filter(([a, b]) => corners[a][axis] !== corners[b][axis]).map(([a, b]) => {
         const [p, q] = [at(corners[a]), at(corners[b])];
-        return { p: corners[a][axis] < 0 ? p : q, q: corners[a][axis] < 0 ? q : p, mid: [(p[0] + q[0]) / 2, (p[1] + q[1]) / 2], near: -(p[2] + q[2]) };
+        return { p: start(axis, a) ? p : q, q: start(axis, a) ? q : p, mid: [(p[0] + q[0]) / 2, (p[1] + q[1]) / 2], near: -(p[2] + q[2]) };
       });
       const score = (e) => Math.hypot(e.mid[0] - width / 2, e.mid[1] - HEIGHT / 2) + (axis === 1 ? -e.mid[0] * 0.4 : e.mid[1] * 0.4) + 14 * e.near;
       const e = own.reduce((x, y) => (score(y) > score(x) ? y : x));
@@ -134,7 +135,7 @@ export function cubePanel({ id, s, words, named, whole, on }) {
     }
   };
   const plane = (pen, at) => {
-    const x = unit(state.at[state.way]), axis = { i: 2, j: 1, k: 0 }[state.way];
+    const x = (state.way === "i" ? -1 : 1) * unit(state.at[state.way]), axis = { i: 2, j: 1, k: 0 }[state.way];
     const quad = [[-1, -1], [1, -1], [1, 1], [-1, 1]].map((c) => { const p = [...c]; p.splice(axis, 0, x); return at(p); });
     pen.globalAlpha = 1;
     pen.fillStyle = theme.plane;

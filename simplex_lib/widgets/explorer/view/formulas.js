@@ -164,6 +164,6 @@ export function turn(yaw, pitch) {
 
 // Perspective with a mild depth: points of the cube -1..1 to pixels, and how far away (-1 near, 1 far).
 export function project([x, y, z], m, scale, cx, cy) {
-  const [u, v, w] = m.map((row) => row[0] * x + row[1] * y + row[2] * z), near = 5 / (5 + w);
+  const [u, v, w] = m.map((row) => row[0] * x + row[1] * y + row[2] * z), near = 7 / (7 + w);
   return [cx + scale * u * near, cy + scale * v * near, w / 1.74];
 }

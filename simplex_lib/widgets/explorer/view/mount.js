@@ -80,7 +80,7 @@ export function mount(host, source) {
     id, ...start.edit,
     on: { set: (logit) => setLogit(logit), reset: () => { state.edits.delete(`${state.head}:${state.query}`); change({}); } },
   });
-  const under = make("div", { class: "x3-under" }, legend, make("div", { class: "x3-colours" }, picks.scale.node, picks.fit.node), read, ...(edit ? [edit.node] : []));
+  const under = make("div", { class: "x3-under" }, legend, read, ...(edit ? [edit.node] : []));
   const left = make("div", { class: "x3-left" }, main.node, under);
 
   const triangles = trianglesPanel({ n, top: start.top, on: { point, press: hold } });
@@ -103,10 +103,11 @@ export function mount(host, source) {
     },
   });
   Object.assign(panels, { second: second.node, cube: cube.node });
-  const right = make("div", { class: "x3-right" }, make("div", { class: "x3-tabs" }, picks.beside.node), ...Object.values(panels));
+  const right = make("div", { class: "x3-right" }, ...Object.values(panels));
+  const colours = make("div", { class: "x3-colours" }, picks.scale.node, picks.fit.node), tabs = make("div", { class: "x3-tabs" }, picks.beside.node);
   root.append(
     make("header", {}, make("span", { class: "x3-title" }, start.title), hint("query: click a token, or ← →.  Bars: ", first("first key"), " above, ", other("second key"), " below")),
-    strip.node, controls, say, make("div", { class: "x3-panels" }, left, right));
+    strip.node, controls, say, make("div", { class: "x3-panels" }, colours, left, tabs, right));
   host.append(root);
 
   // numbers ----------------------------------------------------------------------------------------
@@ -150,11 +151,11 @@ export function mount(host, source) {
   const drawFrame = () => {
     if (!theme) return;
     const { mode, query } = { ...state, query: frame.query }, log = state.scale === "log", rows = frame.rows[mode], o = frame.origin;
-    const colours = theme.ramps[signed(mode) ? "diverging" : "sequential"], unit = toUnit(mode, range(mode), log), words_ = sentence();
+    const hues = theme.ramps[signed(mode) ? "diverging" : "sequential"], unit = toUnit(mode, range(mode), log), words_ = sentence();
     const unitP = toUnit("probs", range("probs"), log), marks = marksOf(frame), lead = (which) => [...rows.slice(0, 6).map((r) => r[which] - o), query - o];
     const here = words.slice(o, o + n);
     const show = {
-      values: mapOf(frame, mode), marks, unit, ramp: colours, first: frame.first, second: frame.second, words: [here, here], lead: [lead("first"), lead("second")],
+      values: mapOf(frame, mode), marks, unit, ramp: hues, text: mode === "logits" ? plain : number, first: frame.first, second: frame.second, words: [here, here], lead: [lead("first"), lead("second")],
       edge: frame.window && frame.window.map((w) => Math.max(0, w - o)), ahead: frame.future > 0 && query + 1 - o < n ? query + 1 - o : null, edited: editsNow() ? [...editsNow().keys()] : [],
       alt: `${NAMES[mode]}, ${MEANS[mode]}. ${words_}`,
     };
@@ -166,7 +167,7 @@ export function mount(host, source) {
       triangles.draw({ rows, query, origin: o, window: frame.window, words, named, alt: `Triangles of the ${rows.length} top pairs. ${words_}` });
       facts.draw(frame, mapOf(frame, "product"), unitP, theme.ramps.sequential, theme);
       table.draw(rows, mode, state.sort, named);
-    } else if (state.beside === "second") second.draw(frame, twin, state.second, { ...show, marks: null, unit: unitP, ramp: theme.ramps.sequential, edited: [] }, theme);
+    } else if (state.beside === "second") second.draw(frame, twin, state.second, { ...show, unit: unitP, ramp: theme.ramps.sequential, text: number, edited: [] }, theme);
     else cube.draw({ unit: unitP, ramp: theme.ramps.sequential, query }, theme, `${state.head}:${state.recipe}`);
     drawLit();
     drawEdit();
@@ -208,6 +209,10 @@ export function mount(host, source) {
     Object.assign(state, next);
     for (const [name, p] of Object.entries(picks)) if (name in next) p.set(state[name]);
     if ("query" in next || "mode" in next) state.hover = state.cursor = null;
+    if ("recipe" in next && state.second === "recipe:" + state.recipe) { // two maps, two recipes
+      state.second = "recipe:" + recipes.find((r) => r !== state.recipe);
+      second.set(state.second);
+    }
     if ("beside" in next) showPanel();
     const frames = await framesOf(state.head, state.recipe, state.query);
     const kind = state.beside === "second" && state.second.startsWith("recipe:") ? state.second.slice(7) : null;

@@ -12,7 +12,7 @@ export function secondPanel({ id, n, options, picked, pick, on }) {
   const pickers = choice(id + "second", "Second map", options, picked, pick);
   const heat = heatPanel({ n, rows: ["first key j", "x3-first"], cols: ["second key k", "x3-second"], on });
   const text = make("p", { class: "x3-second-say" });
-  const node = make("div", { class: "x3-second-panel" }, pickers.node, heat.node, text);
+  const node = make("div", { class: "x3-second-panel" }, heat.node, text, pickers.node);
   // main: what the large map shows; twin: the frame of the other recipe, else null
   const draw = (frame, twin, kind, main, theme) => {
     const own = twin ?? frame, values = mapOf(own, twin ? "probs" : kind), found = sums(values, n);
@@ -25,5 +25,5 @@ export function secondPanel({ id, n, options, picked, pick, on }) {
     const marks = twin ? marksOf(twin) : null;
     heat.draw({ ...main, values, marks, first: found.first, second: found.second, alt: text.textContent }, theme);
   };
-  return { node, heat, draw, light: heat.light };
+  return { node, heat, draw, light: heat.light, set: pickers.set };
 }
