@@ -70,6 +70,7 @@ def execute(notebook: nbformat.NotebookNode, *, strict: bool) -> dict[str, Any]:
         except (CellExecutionError, CellTimeoutError) as error:
             raise OutputError(re.sub(r"\x1b\[[\d;]*m", "", str(error))) from error
         seconds = time.perf_counter() - started
+        _rename(notebook, str(Path(folder, "work")), "work")  # as a learner's clone calls it
     notebook.metadata["kernelspec"], notebook.metadata["language_info"] = KERNELSPEC, LANGUAGE
     return {
         "date": date.today().isoformat(),
@@ -90,6 +91,14 @@ def clean(notebook: nbformat.NotebookNode, name: str) -> None:
             output.get("data", {}).pop(WIDGET_VIEW, None)
         for what, found in foreign(json.dumps(_texts(cell.outputs), ensure_ascii=False)):
             raise OutputError(f"{name}, cell {number}: its output holds {what}: {found!r}.")
+
+
+def _rename(notebook: nbformat.NotebookNode, old: str, new: str) -> None:
+    """In all outputs that are text."""
+    for output in (o for cell in notebook.cells for o in cell.get("outputs", [])):
+        for texts in (output, output.get("data", {})):
+            for key in [key for key, text in texts.items() if isinstance(text, str)]:
+                texts[key] = texts[key].replace(old, new)
 
 
 def foreign(text: str) -> list[tuple[str, str]]:
