@@ -50,7 +50,7 @@ def wanted(source: Source, kind: Kind, receipt: dict[str, Any] | None) -> nbform
 def _top(source: Source, kind: Kind, notebook: Any, receipt: dict[str, Any] | None) -> str:
     stem = source.path.stem
     links = {k: f"../{k}/{stem}.ipynb" for k in KINDS}
-    made = f"<small>Generated from `chapters/{stem}.py`; changes belong there.</small>"
+    made = f"<small>Generated from `chapters/{stem}.py`.</small>"
     if kind == "exercises":
         chapter, solutions = links["chapters"], links["solutions"]
         title = f"# {source.title}: exercises"
@@ -59,7 +59,8 @@ def _top(source: Source, kind: Kind, notebook: Any, receipt: dict[str, Any] | No
         title = f"# {source.title}: solutions"
         links_line = f"[The chapter]({links['chapters']}) · [Exercises]({links['exercises']})"
         return f"{title}\n\n{links_line}\n\n{made}"
-    minutes = f"About {reading_minutes(notebook)} minutes to read"
+    count = reading_minutes(notebook)
+    minutes = f"About {count} minute{'s' if count > 1 else ''} to read"
     if receipt:
         seconds, on = max(1, round(receipt["seconds"])), receipt["machine"]["cores"]
         minutes += f"; runs in {seconds} s on {on} core{'s' if on > 1 else ''}"
