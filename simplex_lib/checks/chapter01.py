@@ -383,7 +383,7 @@ EXERCISES = (
     Exercise(
         id="1.3",
         title="Attention",
-        minutes=10,
+        minutes=5,
         inputs=qkv_inputs,
         sizes=(
             dict(b=1, h=1, s=2, d=3, dv=2),
@@ -415,7 +415,7 @@ EXERCISES = (
     Exercise(
         id="1.4",
         title="Query heads that share keys",
-        minutes=10,
+        minutes=5,
         inputs=grouped_inputs,
         sizes=(
             dict(b=1, h=4, g=2, s=3, d=2),
@@ -449,7 +449,7 @@ EXERCISES = (
     Exercise(
         id="1.5",
         title="Online softmax",
-        minutes=20,
+        minutes=15,
         inputs=block_inputs,
         sizes=(
             dict(b=1, h=1, s=2, d=1, block=4),
@@ -487,7 +487,7 @@ EXERCISES = (
     Exercise(
         id="1.6",
         title="A multi-head layer",
-        minutes=15,
+        minutes=10,
         inputs=layer_inputs,
         sizes=(
             dict(b=1, s=3, h=2, g=2, d=2),
