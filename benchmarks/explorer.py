@@ -2,8 +2,8 @@
 
     python benchmarks/explorer.py            needs jupyterlab, playwright and a chromium
 
-A press counts from the time stamp of the key event to the first task after the frame with the map of the
-new query. "again": those queries were shown before, so their maps are decoded already.
+A press counts from the time stamp of the key event to the first task after the frame that shows the
+map of the new query. "again": those queries were shown before, their maps are decoded already.
 """
 
 import json
