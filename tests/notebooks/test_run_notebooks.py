@@ -1,5 +1,6 @@
 """Every notebook runs as a reader runs it; every exercise notebook stops at its own stubs."""
 
+import ast
 import linecache
 import os
 import shutil
@@ -75,10 +76,27 @@ def test_an_exercise_notebook_stops_at_its_own_stubs(stem, monkeypatch):
 @pytest.mark.notebook
 @pytest.mark.parametrize(("stem", "number"), EXERCISES)
 def test_only_what_is_not_written_stops(stem, number, monkeypatch):
-    """All solved but one: the others do not need it."""
+    """All solved but one: it stops, and so do the answers that call it, but no other."""
     solved = frozenset(source(stem).exercises) - {number}
-    found = reports(stem, solved, monkeypatch)
-    assert found == dict.fromkeys(source(stem).exercises) | {number: "stub"}
+    stops = {number} | callers(stem, number)
+    expected = {n: "stub" if n in stops else None for n in source(stem).exercises}
+    assert reports(stem, solved, monkeypatch) == expected
+
+
+def callers(stem: str, number: str) -> set[str]:
+    """The exercises whose solution uses what this one defines, directly or through another."""
+    defines, uses = {}, {}
+    for cell in code_cells(f"solutions/{stem}.ipynb"):
+        if cell.metadata.get("simplex", {}).get("role") == "stub":
+            n, tree = cell.metadata.simplex.exercise, ast.parse(cell.source)
+            names = {x.name for x in tree.body if isinstance(x, ast.FunctionDef | ast.ClassDef)}
+            defines[n] = defines.get(n, set()) | names
+            read = {x.id for x in ast.walk(tree) if isinstance(x, ast.Name)}
+            uses[n] = uses.get(n, set()) | read
+    found = {number}
+    for _ in uses:
+        found |= {n for n in uses if any(uses[n] & defines[m] for m in found)}
+    return found - {number}
 
 
 def reports(stem: str, solved: frozenset[str], monkeypatch) -> dict[str, str | None]:
