@@ -7,15 +7,24 @@ if TYPE_CHECKING:
     from simplex_lib.widgets.explorer.explore import explore_pairs
     from simplex_lib.widgets.explorer.widget import Explorer
     from simplex_lib.widgets.heads import explore_heads
+    from simplex_lib.widgets.online import explore_online
     from simplex_lib.widgets.plane import explore_plane
     from simplex_lib.widgets.shown import Shown
 
-__all__ = ["Explorer", "Shown", "explore_heads", "explore_pairs", "explore_plane"]
+__all__ = [
+    "Explorer",
+    "Shown",
+    "explore_heads",
+    "explore_online",
+    "explore_pairs",
+    "explore_plane",
+]
 
 _HOMES = {
     "Explorer": "explorer.widget",
     "Shown": "shown",
     "explore_heads": "heads",
+    "explore_online": "online",
     "explore_pairs": "explorer.explore",
     "explore_plane": "plane",
 }

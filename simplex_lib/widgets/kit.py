@@ -10,6 +10,7 @@ when the widget is first shown. Every control changes one choice, through `chang
 
 import html
 import io
+import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from numbers import Integral, Real
@@ -39,6 +40,7 @@ class Widget(Shown):
     """Choices, the payload they give, and, once shown, a view that follows both."""
 
     question = ""  # the title: what the widget answers
+    lines = 2  # room kept for the sentence
     help = ""  # one line: which keys and clicks do something
 
     def __init__(self, **choices: Any) -> None:
@@ -99,7 +101,7 @@ class _View:
         widget.draw(picture, False)
         self.picture = _on_screen(picture)
         widget.bind(self.picture)
-        self.sentence = page(f"<p>{html.escape(widget.sentence)}</p>", live=True)
+        self.sentence = page(self._words(), live=True)
         self.sentence.add_class("sx-sentence")
         self.table = page(widget.table())
         title = page(
@@ -114,6 +116,10 @@ class _View:
             control.observe(self._changed(name), "value")
         self.sentence.observe(lambda _: self.follow(), "dark")
 
+    def _words(self) -> str:
+        room = f"min-height: {1.45 * self.widget.lines:.2f}em"
+        return f'<p style="{room}">{html.escape(self.widget.sentence)}</p>'
+
     def _changed(self, name: str) -> Callable[[Any], None]:
         return lambda event: self.widget.change(**{name: event["new"]})
 
@@ -123,7 +129,7 @@ class _View:
             if control.value != widget.choices[name]:
                 control.value = widget.choices[name]
         widget.draw(self.picture, self.sentence.dark)
-        self.sentence.value = f"<p>{html.escape(widget.sentence)}</p>"
+        self.sentence.value = self._words()
         self.table.value = widget.table()
 
 
@@ -230,6 +236,17 @@ def require_index(size: int, of: str, **indices: int) -> None:
             raise ValueError(f"{wish}; got {kind(n)}.")
         if not 0 <= n < size:
             raise ValueError(f"{wish}; got {n}.")
+
+
+def compact(x: float) -> str:
+    """Four digits or so: 2.310, −0.004, 1.2e+37, ∞, NaN."""
+    if math.isnan(x):
+        return "NaN"
+    if math.isinf(x):
+        return "∞" if x > 0 else "−∞"
+    if x and not 1e-3 <= abs(x) < 1e5:
+        return f"{x:.1e}".replace("-", "−")
+    return signed(x, 3)
 
 
 def label(text: str) -> str:
