@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,3 +70,78 @@ def lookup(exercise: str) -> Any:
         near = [name for name in known if name.partition(".")[0] == chapter] or list(known)
         raise ValueError(f"there is no exercise {wanted}; there are {', '.join(near)}.")
     return known[wanted]
+
+
+@dataclass(frozen=True)
+class Symptoms:
+    """Entries of the symptom index that fit what was looked for."""
+
+    looked_for: str
+    found: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        blocks = [self._head()] if self._head() else []
+        for entry in self.found:
+            causes = "\n".join(f"  - {cause}" for cause in entry.causes)
+            blocks.append(f"{entry.seen}\n{causes}\n  Try: {entry.attempt}")
+        return "\n\n".join(blocks)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        few = " open" if len(self.found) < 3 else ""
+        entries = "".join(
+            f"<details{few} style='margin:4px 0'><summary style='cursor:pointer'>"
+            f"<b>{html.escape(entry.seen)}</b></summary><ul style='margin:4px 0 4px 20px'>"
+            + "".join(f"<li>{html.escape(cause)}</li>" for cause in entry.causes)
+            + "</ul><div style='margin:0 0 8px 20px'>"
+            + f"<b>Try:</b> {html.escape(entry.attempt)}</div></details>"
+            for entry in self.found
+        )
+        return page.panel(
+            (f"<div>{html.escape(self._head())}</div>" if self._head() else "") + entries
+        )
+
+    def _head(self) -> str:
+        if not self.looked_for:
+            return "What do you see?"
+        if not self.found:
+            return (
+                f"Nothing is known about {self.looked_for!r}. symptoms() lists everything; "
+                "one word is the best search."
+            )
+        return ""
+
+
+def symptoms(text: str | None = None) -> Symptoms:
+    """The symptom index: all of it, or the entries with these words, best first."""
+    from simplex_lib.checks.symptoms import SYMPTOMS
+
+    wanted = (text or "").strip()
+    if not wanted:
+        return Symptoms("", SYMPTOMS)
+    words = [word for word in _words(wanted) if word not in _COMMON] or _words(wanted)
+    scores = [sum(_score(entry, word) for word in words) for entry in SYMPTOMS]
+    ranked = sorted(zip(scores, SYMPTOMS, strict=True), key=lambda pair: -pair[0])
+    close = [entry for score, entry in ranked if score and score * 2 >= ranked[0][0]]
+    return Symptoms(wanted, tuple(close[:3]))
+
+
+_COMMON = frozenset(
+    "a an and are at for get i in is it me my of on or the to with".split()  # noqa: SIM905
+)
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[\w.-]*\w", text.lower())
+
+
+def _score(entry: Any, word: str) -> int:
+    """Where a word stands says how much it tells: in what is seen, in the words, in the causes."""
+
+    def has(text: str) -> bool:
+        return any(w.startswith(word) or (len(w) > 3 and word.startswith(w)) for w in _words(text))
+
+    places = ((4, entry.seen), (3, " ".join(entry.words)), (1, " ".join(entry.causes)))
+    return sum(weight for weight, text in places if has(text))

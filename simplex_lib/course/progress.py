@@ -128,7 +128,7 @@ def record_choice(
 
 def _change(path: Path, change: Callable[[Progress], Result], *, save: bool = True) -> Result:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock", timeout=LOCK_SECONDS):
+    with FileLock(path.with_name(f".{path.name}.lock"), timeout=LOCK_SECONDS):
         try:
             progress = _parse(path)
         except FileNotFoundError:

@@ -1,0 +1,182 @@
+"""What a learner sees, and what is usually behind it. Searched by `symptoms("NaN")`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Symptom:
+    """seen: as a learner would say it. words: other words one might look for."""
+
+    seen: str
+    causes: tuple[str, ...]
+    attempt: str
+    words: tuple[str, ...] = ()
+
+
+SYMPTOMS = (
+    Symptom(
+        "I get NaN",
+        (
+            "A row in which everything is masked: all its logits are -inf, so the softmax "
+            "divides 0 by 0.",
+            "-inf - (-inf), in an online softmax whose first block is masked as a whole.",
+            "exp of a large logit is inf, and inf / inf is NaN.",
+            "0 * inf, where a mask is multiplied with instead of filled in.",
+        ),
+        "Find the first step that makes one: print(x.isnan().any(), x.isinf().any()) after every "
+        "line. Then ask of that row: how many keys may it see?",
+        ("inf", "infinity", "not a number", "mask"),
+    ),
+    Symptom(
+        "My mask is one off",
+        (
+            "j < i where j <= i is meant: a query may see its own position.",
+            "tril(-1) or triu(0) instead of tril() and triu(1).",
+            "A window of w that counts w positions before the query and the query as well: it is "
+            "i - w < j <= i, so that w = 1 is the query alone.",
+        ),
+        "Print the mask for s = 4 and read the row of query 2 aloud: which keys does it see? "
+        "Then w = 1: each row must keep exactly one key.",
+        ("causal", "window", "diagonal", "tril", "triu", "future"),
+    ),
+    Symptom(
+        "Rows sum to 2, or to another number that is not 1",
+        (
+            "The softmax runs over one axis where it should run over two together: then every "
+            "first key hands out a unit of its own.",
+            "The softmax runs over the wrong axis (the queries, the heads).",
+            "Something was masked after the softmax instead of before, so a share is lost.",
+            "Blocks were normalised one by one and then added.",
+        ),
+        "Sum over all the keys of one query: probs[0, 0, 1].sum(). It must be 1 for every query. "
+        "Then sum along each axis alone to see which one you normalised.",
+        ("softmax", "normalise", "normalize", "probabilities", "sum to"),
+    ),
+    Symptom(
+        "The shape is transposed, or two axes are swapped",
+        (
+            "The letters to the right of the arrow in einsum stand in another order than the "
+            "exercise says.",
+            "k.T or k.transpose(0, 1) where only the last two axes should change places: "
+            "k.transpose(-2, -1).",
+            "Heads were split by view(b, h, s, d) where view(b, s, h, d).transpose(1, 2) is meant: "
+            "the shape is right and the numbers are shuffled.",
+        ),
+        "Choose sizes that all differ (b = 2, h = 3, s = 5, d = 4), and write the axes of every "
+        "intermediate result beside its line.",
+        ("einsum", "transpose", "permute", "order", "axes", "axis", "view"),
+    ),
+    Symptom(
+        "Right for one head, wrong for many",
+        (
+            "The head axis was summed away or shared: its letter is missing from one of the "
+            "inputs or from the result.",
+            "Head 0 of the keys is used for every query head.",
+            "Grouped heads were repeated with repeat (0 1 0 1) instead of repeat_interleave "
+            "(0 0 1 1).",
+            "view across heads and positions without the transpose.",
+        ),
+        "Compute head 1 alone, x[:, 1:2], and compare with head 1 of the full result.",
+        ("heads", "grouped", "gqa", "mqa", "multi-head", "repeat", "interleave"),
+    ),
+    Symptom(
+        "Right for one batch, wrong for many",
+        (
+            "A result was broadcast over the batch, or x[0] was used for all.",
+            "flatten() without a start joins the batch with the rest.",
+        ),
+        "Compute the second batch entry alone and compare with entry 1 of the full result.",
+        ("batch", "flatten", "reshape", "broadcast"),
+    ),
+    Symptom(
+        "Right in float64, wrong in bfloat16",
+        (
+            "The softmax, a running sum or a running maximum is kept in bfloat16, which has 8 "
+            "significant bits: beyond 256 it cannot count by ones.",
+            "A tensor made inside (zeros, ones, an arange) has another dtype than the input.",
+            "The result is returned in float32 where the dtype of q is asked for.",
+        ),
+        "Do the softmax and every accumulation in float32, and convert once, at the end: "
+        ".to(q.dtype).",
+        ("dtype", "precision", "half", "float16", "float32", "rounding", "bf16"),
+    ),
+    Symptom(
+        "It works until the logits are large",
+        (
+            "exp overflows: in float32 beyond 88, in float16 beyond 11. The maximum of the row was "
+            "not subtracted.",
+            "The maximum of the whole tensor was subtracted: rows far below it underflow to 0.",
+            "Masked logits are a large number such as -1e4 instead of -inf.",
+        ),
+        "Add 1000 to all logits of a row: the probabilities must not change. Subtract the maximum "
+        "of each query's own logits first.",
+        ("overflow", "stable", "exp", "inf", "maximum", "large"),
+    ),
+    Symptom(
+        "Wrong or an error for inputs that are not contiguous (view size is not compatible)",
+        (
+            "view wants memory in order; after a transpose or a slice it is not.",
+            "A kernel or as_strided assumes strides that a slice does not have.",
+        ),
+        "Use reshape or flatten instead of view, or call contiguous() before. To try: pass "
+        "x.transpose(-2, -1).contiguous().transpose(-2, -1), the same numbers in another order of "
+        "memory.",
+        ("view", "stride", "strides", "contiguous", "reshape", "memory"),
+    ),
+    Symptom(
+        "In-place error in autograd, or my inputs have changed",
+        (
+            "A method that ends in _ (masked_fill_, add_, mul_) writes into the tensor that the "
+            "caller gave, or that autograd still needs.",
+            "An assignment to a slice, x[..., 0] = 0, or x += y.",
+        ),
+        "Use the form without the underscore, which returns a new tensor, or clone() first.",
+        ("inplace", "in-place", "mutated", "gradient", "modified", "leaf variable", "autograd"),
+    ),
+    Symptom(
+        "Everything is off by a constant factor",
+        (
+            "The scale 1/sqrt(d) is missing, is there twice, or uses another axis for d.",
+            "A mean where a sum is meant, or the other way round.",
+            "The log-sum-exp has base 2 where the natural one is asked for: the factor is 0.693.",
+        ),
+        "Divide: print(got / expected). One number everywhere names the mistake: for logits with "
+        "d = 16, 4 says that the scale is missing, 0.25 that it is there twice.",
+        ("scale", "sqrt", "factor", "mean", "ratio", "log2"),
+    ),
+    Symptom(
+        "The first block is right, later blocks are wrong (online softmax)",
+        (
+            "The old sum and the old output were not rescaled by exp(m_old - m_new).",
+            "Only one of the two was rescaled.",
+            "The maximum is that of the block, not the running one.",
+            "The division by the sum happens in every block and once more at the end.",
+        ),
+        "Put the largest logit into the last block, then into the first: if only the second is "
+        "right, the rescaling is missing.",
+        ("online", "blocks", "running maximum", "lse", "rescale", "flash"),
+    ),
+    Symptom(
+        "Right without a mask, wrong with it",
+        (
+            "The mask was filled after the softmax with 0: the rest no longer sums to 1.",
+            "The mask is True where a key is hidden, and was used as if True meant visible.",
+            "The mask hides one of the two keys and forgets the other.",
+        ),
+        "Change a token of the future, x[..., -1, :] = 1e3: no earlier output may move.",
+        ("mask", "masked_fill", "causal", "future", "leak", "visible"),
+    ),
+    Symptom(
+        "The gradient is None, zero, or missing",
+        (
+            "detach(), .data, .item() or torch.tensor(x) cuts the graph.",
+            "A parameter stands in a plain list or is a plain tensor, so that the module does not "
+            "know of it.",
+            "It was computed under no_grad.",
+        ),
+        "List them: print([name for name, p in layer.named_parameters() if p.grad is None]).",
+        ("grad", "backward", "parameter", "module", "detach", "none"),
+    ),
+)
