@@ -20,6 +20,7 @@ from typing import Any
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError
+from notebook_pictures import smaller_png
 
 ROOT = Path(__file__).resolve().parents[1]
 VERSIONS = ("torch", "triton", "numpy", "jupyterlab", "ipywidgets", "anywidget", "plotly")
@@ -88,7 +89,10 @@ def clean(notebook: nbformat.NotebookNode, name: str) -> None:
             continue
         cell.outputs = [output for output in cell.outputs if not _is_only_a_widget(output)]
         for output in cell.outputs:
-            output.get("data", {}).pop(WIDGET_VIEW, None)
+            data = output.get("data", {})
+            data.pop(WIDGET_VIEW, None)
+            if "image/png" in data:
+                data["image/png"] = smaller_png(data["image/png"])
         for what, found in foreign(json.dumps(_texts(cell.outputs), ensure_ascii=False)):
             raise OutputError(f"{name}, cell {number}: its output holds {what}: {found!r}.")
 

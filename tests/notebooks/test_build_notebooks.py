@@ -1,5 +1,7 @@
 """The builder, on a chapter in small: what goes where, what is stale, what it refuses."""
 
+import base64
+import io
 import json
 import re
 import shutil
@@ -8,9 +10,12 @@ from pathlib import Path
 import build_notebooks
 import nbformat
 import notebook_questions
+import numpy as np
 import pytest
+from notebook_pictures import smaller_png
 from notebook_run import OutputError, clean, foreign
 from notebook_source import SourceError, project, read_source
+from PIL import Image
 
 SAMPLE = Path(__file__).parent / "sample"
 TEXT = (SAMPLE / "chapters" / "98_sample.py").read_text()
@@ -285,6 +290,26 @@ def test_widget_views_and_state_are_taken_out():
     clean(notebook, "a notebook")
     (kept,) = notebook.cells[0].outputs
     assert set(kept["data"]) == {"text/plain", "text/html"} and "widgets" not in notebook.metadata
+
+
+def test_pictures_become_small_but_keep_their_colours():
+    rng = np.random.default_rng(0)
+    flat = np.repeat(np.repeat(rng.integers(0, 255, (12, 12, 3), dtype=np.uint8), 20, 0), 20, 1)
+    noise = rng.integers(0, 255, (50, 50, 3), dtype=np.uint8)
+    opaque = np.dstack([flat, np.full(flat.shape[:2], 255, np.uint8)])
+    small = smaller_png(png(opaque))
+    assert len(small) < len(png(opaque))
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(small))).convert("RGB"), dtype=int)
+    assert np.abs(shown - flat).max() <= 8
+    see_through = np.dstack([flat, np.full(flat.shape[:2], 100, np.uint8)])
+    assert smaller_png(png(noise)) == png(noise)
+    assert smaller_png(png(see_through)) == png(see_through)
+
+
+def png(pixels):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG", compress_level=1)
+    return base64.b64encode(file.getvalue()).decode()
 
 
 @pytest.mark.errors
