@@ -42,7 +42,8 @@ class Faults:
     nan: int
     infinite: int
     negative: int
-    marked: tuple[int, int] | None  # (j, k) of the first entry of those three
+    first_bad: tuple[int, int] | None  # (j, k) of the first entry that is not finite
+    first_negative: tuple[int, int] | None
     future: float  # share on keys after the query
     future_pair: tuple[int, int, float] | None  # the largest of them
     future_keys: str  # "first", "second" or "both": which key goes beyond the query
@@ -252,7 +253,10 @@ def _look(pairs: Pairs, h: int, i: int, recipe: str, origin: int, n: int) -> _Lo
 
 
 def _faults(pairs, i, j0, k0, grid, seen, marks, p, total) -> Faults:
-    at = np.argwhere(marks != GOOD)
+    def first(mark: int) -> tuple[int, int] | None:
+        at = np.argwhere(marks == mark)
+        return (int(at[0][0]) + j0, int(at[0][1]) + k0) if len(at) else None
+
     j, k = j0 + np.arange(p.shape[0])[:, None], k0 + np.arange(p.shape[1])
     share, pair, keys = 0.0, None, ""
     if pairs.causal and p.size:
@@ -268,20 +272,21 @@ def _faults(pairs, i, j0, k0, grid, seen, marks, p, total) -> Faults:
         nan=int((seen & np.isnan(grid)).sum()),
         infinite=int((seen & np.isinf(grid)).sum()),
         negative=int((marks == NEGATIVE).sum()),
-        marked=(int(at[0][0]) + j0, int(at[0][1]) + k0) if len(at) else None,
+        first_bad=first(NAN),
+        first_negative=first(NEGATIVE),
         future=share,
         future_pair=pair,
         future_keys=keys,
-        units=_units(p, seen),
+        units=_units(p, seen, marks),
     )
 
 
-def _units(p: np.ndarray, seen: np.ndarray) -> str:
+def _units(p: np.ndarray, seen: np.ndarray, marks: np.ndarray) -> str:
     """Which sums are units of their own, if the map as a whole is not one."""
     if abs(float(p.sum()) - 1) < 5e-4:
         return ""
     for name, axis in (("rows", 1), ("columns", 0)):
-        sums = p.sum(axis)[seen.any(axis)]
+        sums = p.sum(axis)[seen.any(axis) & (marks == GOOD).all(axis)]
         if sums.size > 1 and np.abs(sums - 1).max() < 1e-3:
             return name
     return ""

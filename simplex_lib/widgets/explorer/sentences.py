@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from simplex_lib.widgets.explorer.explaining import Explained, Faults
+from simplex_lib.widgets.explorer.explaining import Explained
 from simplex_lib.widgets.explorer.recipes import ALL, FIRST, SECOND
 
 OWN_UNIT = {"rows": ("first", "second"), "columns": ("second", "first")}
@@ -29,7 +29,7 @@ def say(x: Explained, mode: str, tokens: tuple[str, ...]) -> str:
     trouble = faults(x, tokens)
     body = {"asymmetry": _asymmetry, "difference": _difference}.get(mode, _reading)
     text = body(x, query, rows, tokens)
-    if mode in ("probs", "logits") and len(rows) > 1 and not x.faults.units:
+    if mode in ("probs", "logits") and len(rows) > 1 and not trouble:
         text += " " + verdict(x)
     if mode == "probs":
         if x.kept is not None and x.kept < 0.9995:
@@ -89,15 +89,15 @@ def faults(x: Explained, tokens: tuple[str, ...]) -> list[str]:
     if marked := f.nan + f.infinite:
         what = " or ".join(w for w, c in (("NaN", f.nan), ("infinite", f.infinite)) if c)
         noun = "entry is" if marked == 1 else "entries are"
-        text = f"{marked} {noun} {what}, {_first(f, tokens)}"
+        text = f"{marked} {noun} {what}, {_first(f.first_bad, marked, tokens)}"
         if x.lse is not None:
             text += "; a softmax over this gives NaN everywhere, so the others are shown without"
             text += " it" if marked == 1 else " them"
         said.append(text + ".")
     if f.negative:
         noun = "entry is" if f.negative == 1 else "entries are"
-        where = "" if marked else f", {_first(f, tokens)}"
-        said.append(f"{f.negative} {noun} negative{where}; a probability cannot be.")
+        where = _first(f.first_negative, f.negative, tokens)
+        said.append(f"{f.negative} {noun} negative, {where}; a probability cannot be.")
     if abs(f.total - 1) > 5e-4:
         text = f"This map sums to {f.total:.3f}, not to 1"
         if f.units:
@@ -120,9 +120,9 @@ def faults(x: Explained, tokens: tuple[str, ...]) -> list[str]:
     return said
 
 
-def _first(f: Faults, tokens: tuple[str, ...]) -> str:
-    j, k = f.marked
-    lead = "the first " if f.nan + f.infinite + f.negative > 1 else ""
+def _first(pair: tuple[int, int], count: int, tokens: tuple[str, ...]) -> str:
+    j, k = pair
+    lead = "the first " if count > 1 else ""
     return f"{lead}at first key {name(j, tokens)}, second key {name(k, tokens)}"
 
 

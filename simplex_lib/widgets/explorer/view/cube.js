@@ -5,7 +5,7 @@ import { project, sliceOf, turn } from "./formulas.js";
 import { colourOf, heatPanel } from "./heat.js";
 import { choice, clip, make, number } from "./words.js";
 
-const HEIGHT = 326, START = { yaw: -0.5, pitch: 0.42, zoom: 1 };
+const START = { yaw: -0.5, pitch: 0.42, zoom: 1 };
 const NAMES = { i: "query i", j: "first key j", k: "second key k" };
 
 // on: { load() -> cube, slice(frames ready) -> frames, query(i) }
@@ -20,7 +20,7 @@ export function cubePanel({ id, s, words, named, whole, on }) {
   const slice = heatPanel({ n: s <= whole ? s : 1, rows: ["query i", ""], cols: ["second key k", "x3-second"], bars: false });
   const side = make("div", { class: "x3-slice-side" }, ways.node, make("div", { class: "x3-stepper" }, steps[0], range, steps[1]), sliceText, text);
   const node = make("div", { class: "x3-cube-panel" }, stage, make("div", { class: "x3-slice" }, ...(s <= whole ? [slice.node] : []), side));
-  let theme = null, show = null, width = 0, queued = false;
+  let theme = null, show = null, width = 0, height = 0, queued = false;
 
   const moveTo = (at) => {
     at = Math.max(0, Math.min(s - 1, at));
@@ -63,12 +63,12 @@ export function cubePanel({ id, s, words, named, whole, on }) {
   const drawCube = () => {
     if (!theme || !width || !show) return;
     const dpr = window.devicePixelRatio || 1, pen = canvas.getContext("2d");
-    const [w, h] = [Math.round(width * dpr), Math.round(HEIGHT * dpr)];
+    const [w, h] = [Math.round(width * dpr), Math.round(height * dpr)];
     if (canvas.width !== w || canvas.height !== h) [canvas.width, canvas.height] = [w, h];
     pen.setTransform(dpr, 0, 0, dpr, 0, 0);
-    pen.clearRect(0, 0, width, HEIGHT);
-    const m = turn(state.yaw, state.pitch), scale = state.zoom * Math.min(width / 3.6, HEIGHT / 3.5);
-    const at = (p) => project(p, m, scale, width / 2, HEIGHT / 2);
+    pen.clearRect(0, 0, width, height);
+    const m = turn(state.yaw, state.pitch), scale = state.zoom * Math.min(width / 3.6, height / (height < 300 ? 4 : 3.5));
+    const at = (p) => project(p, m, scale, width / 2, height / 2);
     frameLines(pen, at);
     plane(pen, at);
     const { cube } = state;
@@ -121,11 +121,11 @@ export function cubePanel({ id, s, words, named, whole, on }) {
         const [p, q] = [at(corners[a]), at(corners[b])];
         return { p: start(axis, a) ? p : q, q: start(axis, a) ? q : p, mid: [(p[0] + q[0]) / 2, (p[1] + q[1]) / 2], near: -(p[2] + q[2]) };
       });
-      const score = (e) => Math.hypot(e.mid[0] - width / 2, e.mid[1] - HEIGHT / 2) + (axis === 1 ? -e.mid[0] * 0.4 : e.mid[1] * 0.4) + 14 * e.near;
+      const score = (e) => Math.hypot(e.mid[0] - width / 2, e.mid[1] - height / 2) + (axis === 1 ? -e.mid[0] * 0.4 : e.mid[1] * 0.4) + 14 * e.near;
       const e = own.reduce((x, y) => (score(y) > score(x) ? y : x));
       let angle = Math.atan2(e.q[1] - e.p[1], e.q[0] - e.p[0]), word = name;
       if (Math.abs(angle) > Math.PI / 2 + 1e-6) { angle += Math.PI; word = "← " + name.slice(0, -2); }
-      const out = [e.mid[0] - width / 2, e.mid[1] - HEIGHT / 2], long = Math.hypot(...out) || 1;
+      const out = [e.mid[0] - width / 2, e.mid[1] - height / 2], long = Math.hypot(...out) || 1;
       pen.save();
       pen.translate(e.mid[0] + (16 * out[0]) / long, e.mid[1] + (16 * out[1]) / long);
       pen.rotate(angle);
@@ -175,7 +175,14 @@ export function cubePanel({ id, s, words, named, whole, on }) {
   };
   return {
     node,
-    layout: (w) => { width = w; slice.layout(Math.max(110, Math.min(196, w - 80 - 150))); redraw(); },
+    layout: (w) => {
+      const small = w < 430;
+      [width, height] = [w, small ? 236 : 326];
+      node.classList.toggle("x3-small-cube", small);
+      stage.style.height = canvas.style.height = `${height}px`;
+      slice.layout(small ? 144 : Math.min(196, w - 80 - 150));
+      redraw();
+    },
     // next: { unit, ramp, query }; cube is asked for once a head and recipe
     draw: async (next, colours, key) => {
       [show, theme, state.query, state.at.i] = [next, colours, next.query, next.query];

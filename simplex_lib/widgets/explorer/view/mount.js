@@ -171,6 +171,7 @@ export function mount(host, source) {
     else cube.draw({ unit: unitP, ramp: theme.ramps.sequential, query }, theme, `${state.head}:${state.recipe}`);
     drawLit();
     drawEdit();
+    requestAnimationFrame(() => { if (say.scrollHeight > say.clientHeight + 1) say.tabIndex = 0; else say.removeAttribute("tabindex"); });
   };
   const drawEdit = () => {
     if (!edit || !frame) return;
@@ -232,9 +233,14 @@ export function mount(host, source) {
 
   const showPanel = () => { for (const [name, node] of Object.entries(panels)) node.hidden = name !== state.beside; resize(); };
   const resize = () => {
-    const width = root.clientWidth - 32, room = right.clientWidth;
+    const width = root.clientWidth - 32;
     if (width <= 0) return;
-    main.layout(Math.max(140, Math.min(MAP, width - 126)));
+    // two columns while both fit; two maps side by side are alike
+    const beside = state.beside === "second" ? Math.floor(width / 2) - 136 : width - 16 - 128 - 330;
+    const size = width > 1010 ? MAP : width > 680 ? Math.max(200, Math.min(MAP, beside)) : Math.max(140, Math.min(MAP, width - 126));
+    main.layout(size);
+    root.style.setProperty("--under", size + "px");
+    const room = right.clientWidth;
     if (state.beside === "pairs") triangles.layout(Math.max(240, room));
     if (state.beside === "second") second.heat.layout(Math.max(140, Math.min(MAP, room - 126)));
     if (state.beside === "cube") cube.layout(room);
