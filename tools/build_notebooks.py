@@ -20,12 +20,6 @@ from notebook_source import KINDS, Kind, Source, project, read_source
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILDER = tuple(sorted(path.name for path in Path(__file__).parent.glob("*notebook*.py")))
-    "build_notebooks",
-    "notebook_source",
-    "notebook_questions",
-    "notebook_run",
-    "notebook_pictures",
-)
 WORDS_PER_MINUTE = 220
 CODE_LINES_PER_MINUTE = 12
 TARGET_KB, LIMIT_KB = 100, 500
