@@ -94,7 +94,7 @@ def buttons(report: Any) -> Any:
     exercise = lookup(report.exercise)
     places = {name: w.VBox([]) for name in ("hints", "bug")}
     row = []
-    view = bug_view(report)
+    view = bug_view(report, getattr(exercise, "outputs", ()))
     if view is not None:
         row.append(w.Button(description="Show me my bug", layout=w.Layout(width="auto")))
         row[-1].on_click(lambda _: _toggle_bug(places["bug"], view))
@@ -114,7 +114,7 @@ def buttons(report: Any) -> Any:
 
 
 def _hint_label(seen: int, total: int) -> str:
-    return f"Hint {seen + 1} of {total}" if seen < total else f"All {total} hints"
+    return f"Hint {seen + 1} of {total}" if seen < total else f"Show all {total} hints"
 
 
 def _hints_seen(exercise: str) -> int:

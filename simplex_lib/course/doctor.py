@@ -249,9 +249,10 @@ class Report:
         return str(self)
 
     def _repr_html_(self) -> str:
-        rows = "".join(map(_row, self.findings))
+        columns = 4 if any(finding.todo for finding in self.findings) else 3
+        rows = "".join(_row(finding, columns) for finding in self.findings)
         return (
-            f"<div style='color:{page.INK}'><table><thead><tr>{_head()}</tr></thead>"
+            f"<div style='color:{page.INK}'><table><thead><tr>{_head(columns)}</tr></thead>"
             f"<tbody>{rows}</tbody></table><div style='margin-top:6px'><b>{self.summary}</b></div>"
             "</div>"
         )
@@ -261,14 +262,14 @@ _LEFT = "text-align:left;padding:3px 14px 3px 0;vertical-align:top"
 _MARKS = {"good": ("✓", page.GOOD), "note": ("!", page.NOT_YET), "problem": ("✗", page.NOT_YET)}
 
 
-def _head() -> str:
-    names = ("", "subject", "found", "what to do")
+def _head(columns: int) -> str:
+    names = ("", "subject", "found", "what to do")[:columns]
     return "".join(f"<th scope='col' style='{_LEFT}'>{name}</th>" for name in names)
 
 
-def _row(finding: Finding) -> str:
+def _row(finding: Finding, columns: int) -> str:
     mark, color = _MARKS[finding.state]
     state = f"<span style='color:{color};font-weight:600'>{mark}</span> {finding.state}"
-    texts = (finding.subject, finding.found, finding.todo)
+    texts = (finding.subject, finding.found, finding.todo)[: columns - 1]
     cells = "".join(f"<td style='{_LEFT};max-width:28em'>{html.escape(x)}</td>" for x in texts)
     return f"<tr><td style='{_LEFT};white-space:nowrap'>{state}</td>{cells}</tr>"

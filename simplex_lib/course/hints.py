@@ -90,14 +90,13 @@ class Symptoms:
         return str(self)
 
     def _repr_html_(self) -> str:
-        few = " open" if len(self.found) < 3 else ""
         entries = "".join(
-            f"<details{few} style='margin:4px 0'><summary style='cursor:pointer'>"
-            f"<b>{html.escape(entry.seen)}</b></summary><ul style='margin:4px 0 4px 20px'>"
+            f"<details{' open' if self.looked_for and not n else ''} style='margin:4px 0'>"
+            f"<summary style='cursor:pointer'><b>{html.escape(entry.seen)}</b></summary><ul style='margin:4px 0 4px 20px'>"
             + "".join(f"<li>{html.escape(cause)}</li>" for cause in entry.causes)
             + "</ul><div style='margin:0 0 8px 20px'>"
             + f"<b>Try:</b> {html.escape(entry.attempt)}</div></details>"
-            for entry in self.found
+            for n, entry in enumerate(self.found)
         )
         return page.panel(
             (f"<div>{html.escape(self._head())}</div>" if self._head() else "") + entries

@@ -22,7 +22,7 @@ PLACES = {
     "12": (5, 3),
 }  # fmt: skip
 NOT_DRAWN = {("05", "12")}  # a road behind three cards says nothing; the table has it
-WIDTH, HEIGHT, GAP_X, GAP_Y, EDGE = 148, 84, 32, 34, 6
+WIDTH, HEIGHT, GAP_X, GAP_Y, EDGE = 140, 92, 30, 28, 4
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def _corner(stop: Stop) -> tuple[int, int]:
 
 
 def _road(a: Stop, b: Stop) -> str:
-    """A curve from the right edge of a to the left edge of b; straight down in one column."""
+    """From the right edge of a to the left edge of b, bending in the gap after a; or down."""
     (ax, ay), (bx, by) = _corner(a), _corner(b)
     look = f"fill='none' stroke-width='2' style='stroke:{page.LINE}'"
     if not b.here:
@@ -164,8 +164,8 @@ def _road(a: Stop, b: Stop) -> str:
         x = ax + WIDTH // 2
         return f"<path d='M{x} {ay + HEIGHT} V{by}' {look}/>"
     x0, y0, x1, y1 = ax + WIDTH, ay + HEIGHT // 2, bx, by + HEIGHT // 2
-    bend = (x1 - GAP_X // 2) if x1 - x0 > GAP_X else (x0 + x1) // 2
-    return f"<path d='M{x0} {y0} C{bend} {y0} {bend} {y1} {x1} {y1}' {look}/>"
+    bend = x0 + GAP_X // 2
+    return f"<path d='M{x0} {y0} C{bend} {y0} {bend} {y1} {x0 + GAP_X} {y1} H{x1}' {look}/>"
 
 
 def _card(stop: Stop) -> str:
@@ -183,7 +183,7 @@ def _card(stop: Stop) -> str:
     )
     for n, line in enumerate(_lines(stop.chapter.title)):
         card += (
-            f"<text x='{x + 12}' y='{y + 38 + 15 * n}' font-size='13' font-weight='600' "
+            f"<text x='{x + 12}' y='{y + 40 + 15 * n}' font-size='13' font-weight='600' "
             f"style='fill:{ink}'>{html.escape(line)}</text>"
         )
     mark = "✓ " if complete else ""
@@ -212,14 +212,14 @@ def _bar(x: int, y: int, width: int, stop: Stop) -> str:
     )
 
 
-def _lines(title: str, most: int = 19) -> list[str]:
-    """At most two lines of a card."""
-    if len(title) <= most:
-        return [title]
-    words, first = title.split(), ""
-    while words and len(f"{first} {words[0]}".strip()) <= most:
-        first = f"{first} {words.pop(0)}".strip()
-    return [first, " ".join(words)]
+def _lines(title: str, most: int = 15) -> list[str]:
+    """The lines of a card; the longest title of the course takes three."""
+    lines = [""]
+    for word in title.split():
+        if len(f"{lines[-1]} {word}") > most and lines[-1]:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}".strip()
+    return lines
 
 
 def as_rows(payload: tuple[Stop, ...]) -> list[dict[str, Any]]:

@@ -18,37 +18,55 @@ MOST = 12  # rows and columns of a table
 EXPLORED = 64  # the explorer's largest axis in one view
 
 
-def bug_view(report: Any) -> Callable[[], Any] | None:
-    """How to show the failing case of a report; None if there is nothing to show."""
+def bug_view(report: Any, outputs: Sequence[str] = ()) -> Callable[[], Any] | None:
+    """How to show the failing case of a report; None if there is nothing to show.
+
+    Args:
+        report: with got, expected, case and first_wrong.
+        outputs: names and axes of what the exercise returns, as in "lse: b h i".
+    """
     got, expected = getattr(report, "got", None), getattr(report, "expected", None)
     shape = _shape(got)
     if report.passed or report.case is None or not shape or shape != _shape(expected):
         return None
     if math.prod(shape) == 0 or len(shape) < 2:
         return None
-    if is_third_order(shape, getattr(report.case, "sizes", {})) and find_spec("ipywidgets"):
-        return lambda: _explorer(report)
-    return lambda: Tables(got, expected, getattr(report, "first_wrong", None))
+    name, axes = output_of(shape, outputs)
+    if axes[-3:] == ["i", "j", "k"] and shape[-1] <= EXPLORED and find_spec("ipywidgets"):
+        return lambda: _explorer(report, name)
+    return lambda: Tables(got, expected, report.first_wrong, axes)
 
 
-def is_third_order(shape: Sequence[int], sizes: dict[str, int]) -> bool:
-    """Whether the last three axes are (i, j, k), by the sizes of the case they came from."""
-    if len(shape) not in (3, 4, 5) or len(set(shape[-3:])) != 1 or shape[-1] > EXPLORED:
-        return False
-    s = sizes.get("s", shape[-1])
-    if shape[-1] != s:
-        return False
-    if len(shape) == 5:
-        return True
-    # (b, h, s, s) and (h, s, s, s) look alike when h = s; so do (h, s, s) and (s, s, s)
-    heads = (sizes.get("b"), sizes.get("h"))[-(len(shape) - 2) :]
-    return tuple(shape[:-2]) != heads
+def output_of(shape: Sequence[int], outputs: Sequence[str]) -> tuple[str, list[str]]:
+    """Name and axes of the output that has this many axes; plain numbers if none has."""
+    for output in outputs:
+        name, _, axes = output.partition(":")
+        if len(axes.split()) == len(shape):
+            return name.strip(), axes.split()
+    return "", [f"axis {n}" for n in range(len(shape))]
 
 
-def _explorer(report: Any) -> Any:
+def _explorer(report: Any, name: str) -> Any:
+    """The explorer at the first difference; tables where it cannot show the numbers."""
     from simplex_lib.widgets import explore_pairs
 
-    return explore_pairs(report.got, compare=report.expected)
+    probs, sizes = name.startswith("prob"), report.case.sizes
+    place = report.first_wrong or ()
+    at = dict(zip(("query", "head", "batch"), reversed(place[:-2]), strict=False))
+    try:
+        return explore_pairs(
+            report.got,
+            compare=report.expected,
+            kind="probs" if probs else "logits",
+            mode="probs" if probs else "logits",
+            causal=probs,  # logits are shown before any mask
+            w1=sizes.get("w1"),
+            w2=sizes.get("w2"),
+            title="Your smallest failing case: where does it differ?",
+            **at,
+        )
+    except ValueError:
+        return Tables(report.got, report.expected, report.first_wrong)
 
 
 def _shape(x: Any) -> tuple[int, ...]:
@@ -61,8 +79,15 @@ def _shape(x: Any) -> tuple[int, ...]:
 class Tables:
     """Two tables of numbers, the learner's and the expected one, with the differences framed."""
 
-    def __init__(self, got: Any, expected: Any, first_wrong: tuple[int, ...] | None = None):
+    def __init__(
+        self,
+        got: Any,
+        expected: Any,
+        first_wrong: tuple[int, ...] | None = None,
+        axes: Sequence[str] = (),
+    ):
         shape = _shape(got)
+        self.axes = list(axes) if len(axes) == len(shape) else output_of(shape, ())[1]
         wrong = first_wrong if first_wrong and len(first_wrong) == len(shape) else None
         self.lead = wrong[:-2] if wrong else (0,) * (len(shape) - 2)
         self.rows = _around(wrong[-2] if wrong else 0, shape[-2])
@@ -82,11 +107,12 @@ class Tables:
     def sentence(self) -> str:
         places = [(r, c) for r in range(len(self.rows)) for c in range(len(self.columns))]
         wrong = sum(self.differs(r, c) for r, c in places)
-        at = f" at index {', '.join(map(str, self.lead))}" if self.lead else ""
-        part = "" if self.whole else " of the part shown"
+        lead = zip(self.axes, self.lead, strict=False)
+        at = f" at {', '.join(f'{axis} {n}' for axis, n in lead)}" if self.lead else ""
+        part = "" if self.whole else " that are shown"
         return (
-            f"Your last two axes{at}: {wrong} of {len(places)} numbers{part} differ from "
-            "what is expected, and are framed and marked with *."
+            f"The smallest failing case{at}: {wrong} of {len(places)} numbers{part} differ. They "
+            "are framed and marked with *."
         )
 
     def __str__(self) -> str:
@@ -115,10 +141,11 @@ class Tables:
             + "</tr>"
             for r, i in enumerate(self.rows)
         )
+        corner = f"{self.axes[-2]} ↓ {self.axes[-1]} →"
         return (
             "<table style='border-collapse:collapse;font-variant-numeric:tabular-nums'>"
             f"<caption style='text-align:left;font-weight:600;color:inherit'>{name}</caption>"
-            f"<tr><td></td>{head}</tr>{body}</table>"
+            f"<tr><td style='{_HEAD}'>{html.escape(corner)}</td>{head}</tr>{body}</table>"
         )
 
     def _cell(self, row: int, column: int, value: float, largest: float) -> str:

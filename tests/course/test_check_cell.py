@@ -7,7 +7,7 @@ import torch
 
 from simplex_lib.course import check, check_cell, hint, page, progress, symptoms
 from simplex_lib.course.check_cell import buttons
-from simplex_lib.course.show import Tables, bug_view, is_third_order
+from simplex_lib.course.show import Tables, bug_view, output_of
 
 
 def row(widget):
@@ -125,26 +125,33 @@ def test_tables_show_the_first_difference_of_a_large_tensor():
     tables = Tables(got, expected, (1, 35, 3))
     assert tables.lead == (1,) and 35 in tables.rows and 3 in tables.columns
     assert len(tables.rows) == len(tables.columns) == 12
-    assert "1 of 144 numbers of the part shown" in tables.sentence
+    assert "1 of 144 numbers that are shown differ" in tables.sentence
     got[1, 35, 3] = float("nan")
     assert "nan*" in Tables(got, expected, (1, 35, 3))._repr_html_()
 
 
 @pytest.mark.parametrize(
-    ("shape", "sizes", "third"),
+    ("outputs", "shape", "axes"),
     [
-        ((2, 3, 4, 4, 4), dict(b=2, h=3, s=4), True),
-        ((3, 4, 4, 4), dict(b=1, h=3, s=4), True),
-        ((4, 4, 4), dict(s=4), True),
-        ((2, 4, 4, 4), dict(b=2, h=4, s=4), False),  # (b, h, s, s) with as many heads as positions
-        ((2, 3, 4, 4), dict(b=2, h=3, s=4), False),
-        ((4, 4, 4), dict(h=4, s=4), False),  # (h, s, s)
-        ((2, 3, 4, 8), dict(b=2, h=3, s=4), False),
-        ((99, 99, 99), dict(s=99), False),
+        (("probs: b h i j k",), (2, 4, 4, 4, 4), ["b", "h", "i", "j", "k"]),
+        (("out: b h i d", "lse: b h i"), (4, 4, 4), ["b", "h", "i"]),
+        (("lse: b h i",), (4, 4), ["axis 0", "axis 1"]),
     ],
 )
-def test_third_order_is_told_by_the_sizes_of_the_case(shape, sizes, third):
-    assert is_third_order(shape, sizes) == third
+def test_the_axes_come_from_the_exercise(outputs, shape, axes):
+    assert output_of(shape, outputs)[1] == axes
+
+
+def test_a_tensor_of_third_order_opens_the_explorer_at_the_first_difference():
+    from simplex_lib.widgets import Explorer
+
+    expected = torch.rand(1, 2, 3, 3, 3).softmax(-1)
+    got = expected.clone()
+    got[0, 1, 2, 0, 0] = float("nan")
+    shown = bug_view(report(got, expected, dict(s=3), (0, 1, 2, 0, 0)), ("probs: b h i j k",))()
+    assert isinstance(shown, Explorer) and (shown.query, shown.head) == (2, 1)
+    four = bug_view(report(got[0], expected[0], dict(s=3)), ("out: b h i d",))()
+    assert isinstance(four, Tables)
 
 
 @pytest.mark.parametrize(
