@@ -41,11 +41,11 @@ from simplex_lib.course import check, hint, predict
 predict(
     'x has shape (3, 5) and y has shape (4, 5). What is `torch.einsum("ic,jc->ij", x, y)`?',
     {
+        "A table of 3 × 4 sums, each of 25 products": "The letter c stands in both inputs, so only equal positions meet: 5 products in each sum. 25 would need two different letters.",
         "A table of 3 × 4 dot products": (
             "right",
             "The letter c is shared and does not stay, so it is matched and summed: row i of x meets row j of y, for every i and j.",
         ),
-        "A table of 3 × 4 sums, each of 25 products": "The letter c stands in both inputs, so only equal positions meet: 5 products in each sum. 25 would need two different letters.",
         "An error: 3 and 4 do not fit": "Only axes with the same letter must have the same size. i and j are two letters.",
         "Three dot products, one for each row of x": "For that, the rows of y would need the letter i as well. Here j is a letter of its own and stays.",
     },
@@ -55,13 +55,13 @@ predict(
 predict(
     "A reader has the weights (0.5, 0.5, 0) and the values are 2, 4 and 100. What does it get?",
     {
+        "35.3": "That is the plain mean of the three values. The weights say how much each of them counts.",
+        "53": "That is a half of the sum of all three. The third weight is 0.",
+        "6": "Each value counts by its weight: a half of 2 and a half of 4.",
         "3": (
             "right",
             "0.5 · 2 + 0.5 · 4 + 0 · 100. A weight of 0 hides a value completely, however large it is.",
         ),
-        "35.3": "That is the plain mean of the three values. The weights say how much each of them counts.",
-        "53": "That is a half of the sum of all three. The third weight is 0.",
-        "6": "Each value counts by its weight: a half of 2 and a half of 4.",
     },
 )
 
@@ -69,7 +69,7 @@ predict(
 r"""
 ## A soft look-up
 
-A Python dictionary is a hard look-up. Ask `{"cat": 10, "dog": 20, "car": 90}` for `"kitten"` and you get a `KeyError`: nothing matches exactly, so nothing comes back. There is also nothing to learn from: nudge the question a little and
+A Python dictionary is a hard look-up. Ask `{"cat": 10, "dog": 20, "car": 50}` for `"kitten"` and you get a `KeyError`: nothing matches exactly, so nothing comes back. There is also nothing to learn from: nudge the question a little and
 the answer does not move, until it jumps.
 
 Now let keys and question be vectors, and let every key answer, each as loudly as it matches. Match is measured by the dot product:
@@ -78,10 +78,10 @@ Now let keys and question be vectors, and let every key answer, each as loudly a
 |:--|:--|--:|--:|
 | cat | (1, 0) | 10 | 2 |
 | dog | (1, 1) | 20 | 3 |
-| car | (0, −1) | 90 | −1 |
+| car | (0, −1) | 50 | −1 |
 
-Scores can be negative, and a share cannot. The exponential makes them positive and keeps their order: $e^2 = 7.39$, $e^3 = 20.09$, $e^{-1} = 0.37$. Together that is 27.84, so the shares are 0.27, 0.72 and 0.01. Exponentiate and divide by
-the sum: that is all a **softmax** does. The answer is the mean of the values with these shares, $0.27 \cdot 10 + 0.72 \cdot 20 + 0.01 \cdot 90 = 18.3$: mostly dog, some cat, hardly any car.
+Scores can be negative, and a share cannot. The exponential makes them positive and keeps their order: $e^2 = 7.39$, $e^3 = 20.09$, $e^{-1} = 0.37$. Together that is 27.84, so the shares are 0.265, 0.721 and 0.013. Exponentiate and divide by
+the sum: that is all a **softmax** does. The answer is the mean of the values with these shares, $0.265 \cdot 10 + 0.721 \cdot 20 + 0.013 \cdot 50 = 17.7$: mostly dog, some cat, hardly any car.
 
 Scores before the softmax are called **logits**.
 """
@@ -92,26 +92,23 @@ from simplex_lib.widgets import explore_heads, explore_online, explore_plane
 
 query = torch.tensor([2.0, 1.0])
 keys = torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, -1.0]])
-values = torch.tensor([10.0, 20.0, 90.0])
+values = torch.tensor([10.0, 20.0, 50.0])
 
-scores = keys @ query
-shares = scores.softmax(0)
-assert scores.tolist() == [2, 3, -1]
-assert abs(float(shares @ values) - 18.3) < 0.05
-print(
-    "shares:", [round(x, 2) for x in shares.tolist()], "  answer:", round(float(shares @ values), 1)
-)
+shares = (keys @ query).softmax(0)
+answer = float(shares @ values)
+print("shares", [round(x, 3) for x in shares.tolist()], " answer", round(answer, 1))
+assert (keys @ query).tolist() == [2, 3, -1] and abs(answer - 17.7) < 0.05
 
 # %% tags=["predict"]
 predict(
     "Two keys score 1 and 0, so their shares are 0.73 and 0.27. Now the query is made twice as long, in the same direction. What are the shares?",
     {
+        "0.73 and 0.27, since the direction is the same": "A softmax looks at differences of scores, and they have doubled. Only adding the same number to all scores would change nothing.",
+        "1.46 and 0.54": "Shares always sum to 1. The scores double, not the shares.",
         "0.88 and 0.12": (
             "right",
             "Both scores double: 2 and 0. What counts is their difference, and $e^2 / (e^2 + 1) = 0.88$. A longer query is a more decided one.",
         ),
-        "0.73 and 0.27, since the direction is the same": "A softmax looks at differences of scores, and they have doubled. Only adding the same number to all scores would change nothing.",
-        "1.46 and 0.54": "Shares always sum to 1. The scores double, not the shares.",
         "1 and 0": "The difference of the scores has grown from 1 to 2, no more. A share reaches 1 only when the difference has no end.",
     },
 )
@@ -123,7 +120,9 @@ when the query turns once. Turn the query with the angle, then set the length to
 """
 
 # %%
-explore_plane(angle=30, length=2)
+six_keys = [(2.3, 0.8), (0.5, 1.9), (-2.2, 1.8), (-1.7, -0.6), (-0.6, -2.3), (1.7, -1.4)]
+six_values = [(2.2, 0.6), (-1.8, 1.9), (0.9, -2.2), (-2.4, -0.8), (1.0, 2.4), (0.2, 0.2)]
+explore_plane(angle=30, length=2, keys=six_keys, values=six_values)
 
 # %% [markdown]
 r"""
@@ -131,8 +130,22 @@ You should have seen three things.
 
 * **Length is decision.** At length 0 all shares are equal and the output is the mean of all values. At 30° key a has 0.33 at length 0.5, 0.74 at length 2 and 0.99 at length 6. With a very long query the look-up is nearly hard again.
 * **The output never leaves the hull.** It is a mean with positive shares. The value of f lies inside the hull of the others, where a mixture of others comes by as well.
-* **A long key is heard far round.** Key a is the longest, and it wins over a wide range of angles. A dot product rewards length as well as direction.
+* **A dot product rewards length.** At 185° the query points nearly at key d (199°) and far from key c (141°). Still c wins, with 0.54 against 0.36, because its key is longer: 2.84 against 1.80.
 """
+
+
+# %%
+def shares_at(angle, length):
+    """The shares of the six keys."""
+    radians = math.radians(angle)
+    query = length * torch.tensor([math.cos(radians), math.sin(radians)])
+    return (torch.tensor(six_keys) @ query / math.sqrt(2)).softmax(0).tolist()
+
+
+for length, expected in ((0, 1 / 6), (0.5, 0.33), (2, 0.74), (6, 0.99)):
+    print(f"at 30°, length {length:3}: key a has {shares_at(30, length)[0]:.2f}")
+    assert abs(shares_at(30, length)[0] - expected) < 0.01
+assert [round(x, 2) for x in shares_at(185, 2)[2:4]] == [0.54, 0.36]
 
 # %% [markdown]
 r"""
@@ -166,22 +179,20 @@ predict(
 
 # %%
 generator = torch.Generator().manual_seed(0)
-blocks = "▁▂▃▄▅▆▇█"
-print(
-    "   d   variance of q·k   largest of 8 shares: as it is, with 1/√d   one query: as it is, with 1/√d"
-)
+bars = "▁▂▃▄▅▆▇█"
+print("                 largest of 8 shares     shares of one query")
+print("   d   variance   as it is  with 1/√d    as it is    with 1/√d")
 for d in (4, 16, 64, 256):
     q = torch.randn(4000, d, generator=generator)
     k = torch.randn(4000, 8, d, generator=generator)  # eight keys for each query
     logits = torch.einsum("nc,njc->nj", q, k)
-    raw, scaled = logits.softmax(-1), (logits / math.sqrt(d)).softmax(-1)
+    both = [logits.softmax(-1), (logits / math.sqrt(d)).softmax(-1)]
+    largest = [p.amax(-1).mean().item() for p in both]
+    drawn = ["".join(bars[min(7, int(8 * x))] for x in p[1].tolist()) for p in both]
+    numbers = f"{d:4} {logits.var():10.0f} {largest[0]:10.2f} {largest[1]:10.2f}"
+    print(f"{numbers}    {drawn[0]}    {drawn[1]}")
     assert 0.9 < logits.var() / d < 1.1
-    bars = ["".join(blocks[min(7, int(8 * x))] for x in p[1].tolist()) for p in (raw, scaled)]
-    top = [p.amax(-1).mean().item() for p in (raw, scaled)]
-    print(
-        f"{d:4}   {logits.var():15.1f}   {top[0]:29.2f} {top[1]:12.2f}   {bars[0]:>23}   {bars[1]}"
-    )
-assert top[0] > 0.9 and top[1] < 0.5
+assert largest[0] > 0.9 and largest[1] < 0.5
 
 # %% [markdown]
 r"""
@@ -242,18 +253,18 @@ recipes = {
 }
 for name, p in recipes.items():
     print(f"{name:30}", [round(x, 2) for x in p.tolist()], " sum", round(float(p.sum()), 2))
-assert torch.allclose(recipes["0, then softmax"][2], torch.tensor(0.0900), atol=1e-4)
+assert abs(float(recipes["0, then softmax"][2]) - 0.09) < 1e-3
 
 # %% tags=["predict"]
 predict(
     "In causal attention, what does query 0 return?",
     {
+        "0, since it has no past": "The own position counts as visible. If it did not, query 0 would divide 0 by 0, and you would get NaN.",
+        "The mean of all values": "That is what equal shares over all keys would give. Keys 1, 2, ... lie in the future of query 0.",
         "Its own value, v₀": (
             "right",
             "It sees one key, its own, and a softmax over one number is 1. The logit does not matter. This is a good first test for any attention that you write.",
         ),
-        "0, since it has no past": "The own position counts as visible. If it did not, query 0 would divide 0 by 0, and you would get NaN.",
-        "The mean of all values": "That is what equal shares over all keys would give. Keys 1, 2, ... lie in the future of query 0.",
         "Its own value, shrunk by its share": "Its share is 1: there is nobody to share with.",
     },
 )
@@ -262,19 +273,17 @@ predict(
 r"""
 ## A softmax that survives large logits
 
-There is a second trap, and it needs no mask. The largest number that float32 can hold is about $3.4 \cdot 10^{38}$, which is $e^{88.7}$. A logit of 100 is nothing unusual late in training, or with a bug. Its exponential is infinite, and infinity
+There is a second trap, and it needs no mask. The largest number that float32 can hold is about $3.4 \cdot 10^{38}$, which is $e^{88.7}$. A logit of 100 is all it takes: its exponential is infinite in float32, and infinity
 divided by infinity is NaN. With float16 the limit is 65,504, which is $e^{11.1}$.
 """
 
 # %%
 large = torch.tensor([1000.0, 1001.0, 1002.0])
-print("by the definition:    ", (large.exp() / large.exp().sum()).tolist())
-print(
-    "2, 1 and 0 below zero:",
-    [round(x, 3) for x in torch.tensor([-2.0, -1.0, 0.0]).softmax(0).tolist()],
-)
-print("torch's own:          ", [round(x, 3) for x in large.softmax(0).tolist()])
-assert (large.exp() / large.exp().sum()).isnan().all() and large.softmax(0).isfinite().all()
+by_definition = large.exp() / large.exp().sum()
+moved_down = (large - 1002).softmax(0)
+print("by the definition:", by_definition.tolist())
+print("1002 subtracted:  ", [round(x, 3) for x in moved_down.tolist()])
+assert by_definition.isnan().all() and torch.equal(moved_down, large.softmax(0))
 
 # %% [markdown]
 r"""
@@ -433,7 +442,7 @@ With $h = 6$ query heads and $g = 2$ key heads:
 | **reads key head** | 0 | 0 | 0 | 1 | 1 | 1 |
 | *not* | 0 | 1 | 0 | 1 | 0 | 1 |
 
-The second row is where most bugs with GQA come from. It has the right shapes and runs without complaint; a model trained the first way then speaks nonsense. What sharing saves can be counted:
+The second row is the mistake to avoid. It has the right shapes and runs without complaint, and weights that were trained for the first row then meet the wrong keys. What sharing saves can be counted:
 """
 
 
@@ -443,25 +452,23 @@ def cache_bytes(n_layers, n_kv_heads, head_dim, s, bytes_each=2):
     return 2 * n_layers * n_kv_heads * head_dim * s * bytes_each
 
 
-model = dict(n_layers=32, head_dim=128, s=8192)  # 32 query heads, bfloat16
+model = dict(n_layers=32, head_dim=128, s=8192)  # 32 query heads, bfloat16, 8,192 tokens
 for name, n_kv_heads in (("multi-head", 32), ("grouped, 4 a group", 8), ("multi-query", 1)):
     size = cache_bytes(n_kv_heads=n_kv_heads, **model)
-    print(
-        f"{name:20} {n_kv_heads:2} key heads   {size / 2**20:6.0f} MiB for one text of 8,192 tokens"
-    )
+    print(f"{name:20} {n_kv_heads:2} key heads {size / 2**20:6.0f} MiB for one text")
 assert cache_bytes(n_kv_heads=32, **model) == 4 * 2**30
 
 # %% tags=["predict"]
 predict(
     "32 query heads, 8 key heads instead of 32. What becomes four times smaller?",
     {
+        "The number of multiplications in the logits": "Every query head still meets every key of its group's key head: 32 tables of s × s logits, as before.",
+        "The table of logits": "There is one table for each *query* head, and there are still 32 of them.",
         "The KV cache": (
             "right",
             "Keys and values are kept for 8 heads in place of 32. Each of the 32 query heads still scores every key.",
         ),
-        "The number of multiplications in the logits": "Every query head still meets every key of its group's key head: 32 tables of s × s logits, as before.",
-        "The table of logits": "There is one table for each *query* head, and there are still 32 of them.",
-        "All of these": "Only what is counted by key heads shrinks. Logits are counted by query heads.",
+        "All three": "Only what is counted by key heads shrinks. Logits are counted by query heads.",
     },
 )
 
@@ -572,29 +579,32 @@ assert abs(whole[0] - 1.619 / 1.235) < 1e-3 and abs(whole[1] - 4.211) < 1e-3
 
 # %% [markdown]
 r"""
-Now a longer row: 14 keys in blocks of 4, with values of two numbers. One block is read, and $m$ is 1.79. **Before each step, say to yourself: will this block raise m? And if it does, what must shrink, and by which factor?** At the end, add 100 to all
-logits with the offset: what will change?
+Now a longer row: 14 keys in blocks of 4, whose logits you can read off the picture. One block is read, and $m$ is 2. **Before each step, say to yourself: will this block raise m? And if it does, what must shrink, and by which factor?** At the end,
+add 100 to all logits with the offset: what will change?
 """
 
 # %%
-explore_online(step=1)
+row = [1, 0, 2, 1, 0, 1, 1, -1, 4, 2, 0, 1, 3, 5]
+k = torch.tensor(row, dtype=torch.float64).reshape(1, 1, -1, 1)
+q, v = torch.ones_like(k), torch.arange(14.0, dtype=torch.float64).reshape(1, 1, -1, 1)
+explore_online(q, k, v, block_size=4, step=1)  # logit j is 1 · row[j], the value is j
 
 # %% [markdown]
 r"""
-You should have seen that $m$ never falls. Block 2 raises it to 2.74, so $l$ and acc both shrink by the *same* factor, 0.386. Blocks 3 and 4 stay below it: factor 1, and they just add. At every moment acc $/\, l$ is the exact attention over the
-keys read so far. With the offset, $m$ and lse grow by 100, and $l$, acc and the output do not move at all; without $m$, the sum overflows in float32 and the output is NaN.
+You should have seen that $m$ never falls. Block 2 has nothing above 2: factor 1, it just adds. Block 3 brings a 4, so $l$ and acc both shrink by the *same* factor, $e^{2-4} = 0.135$; block 4 brings a 5, and the factor is $e^{4-5} = 0.368$. At
+every moment acc $/\, l$ is the exact attention over the keys read so far. With the offset, $m$ and lse grow by 100, and $l$, acc and the output do not move at all; without $m$, the sum overflows in float32 and the output is NaN.
 """
 
 # %% tags=["predict"]
 predict(
     "All logits of a row lie between −3 and 3. Somebody never updates m and keeps m = 0 all along. What is wrong with out and lse?",
     {
+        "out is right, lse is wrong": "lse = m + ln l, and with m = 0 the sum l is not scaled down, so ln l alone is the lse.",
+        "Both are wrong, by the factor e to the largest logit": "That factor is in acc and in l. It cancels in acc / l, and in the lse it is made up for by m.",
         "Nothing": (
             "right",
             "m is only the unit in which l and acc are kept, and it cancels in acc / l and in m + ln l. It matters when exponentials would overflow or vanish, and between e⁻³ and e³ they do not.",
         ),
-        "out is right, lse is wrong": "lse = m + ln l, and with m = 0 the sum l is not scaled down, so ln l alone is the lse.",
-        "Both are wrong, by the factor e to the largest logit": "That factor is in acc and in l. It cancels in acc / l, and in the lse it is made up for by m.",
         "lse is right, out is wrong": "out = acc / l, and both are measured from the same m = 0.",
     },
 )
@@ -615,14 +625,8 @@ It is a softmax over *parts*, with their lse as logits. A pair (out, lse) is all
 
 
 # %%
-def as_heads(*numbers):
-    """One number as (b, h, s, dv) or (b, h, s), all of size 1."""
-    return [torch.tensor(x, dtype=torch.float64).reshape(shape) for x, shape in numbers]
-
-
-out_a, lse_a, out_b, lse_b = as_heads(
-    (2.538, (1, 1, 1, 1)), (2.313, (1, 1, 1)), (1.095, (1, 1, 1, 1)), (4.049, (1, 1, 1))
-)
+out_a, out_b = torch.tensor([2.538, 1.095]).reshape(2, 1, 1, 1, 1)  # (b, h, s, dv), all 1
+lse_a, lse_b = torch.tensor([2.313, 4.049]).reshape(2, 1, 1, 1)
 out, lse = merge(out_a, lse_a, out_b, lse_b)
 print("merged: output", round(out.item(), 3), " lse", round(lse.item(), 3))
 assert abs(out.item() - whole[0]) < 1e-3 and abs(lse.item() - whole[1]) < 1e-3
@@ -630,14 +634,13 @@ assert abs(out.item() - whole[0]) < 1e-3 and abs(lse.item() - whole[1]) < 1e-3
 # %% [markdown]
 r"""
 Everything later rests on this. In chapter 02 the parts are second keys, and the merge lets you compute a sum over all pairs without the cube. In chapters 09 and 11 they are tiles of a kernel, and lse is what the backward pass of chapter 10 starts
-from. FlashAttention ([arXiv:2205.14135](https://arxiv.org/abs/2205.14135)) is this loop, arranged so that a block never leaves the fast memory of the GPU. The library's version reads 64 keys at a time here and never holds more than
-(s, 64) logits a head:
+from. FlashAttention ([arXiv:2205.14135](https://arxiv.org/abs/2205.14135)) is this loop in tiles, so that the table of logits never goes to the GPU's main memory. The library's version reads as many keys at a time as you like, and
+the result does not depend on it:
 """
 
 # %%
-q, k, v = torch.randn(
-    3, 1, 2, 300, 16, generator=torch.Generator().manual_seed(2), dtype=torch.float64
-)
+generator = torch.Generator().manual_seed(2)
+q, k, v = torch.randn(3, 1, 2, 300, 16, generator=generator, dtype=torch.float64)
 at_once = dot_product_attention(q, k, v)
 for block_size in (1, 64, 300):
     in_blocks, _ = online_softmax_attention(q, k, v, block_size=block_size)
@@ -700,7 +703,7 @@ The third step has a trap. Take two positions, each with four numbers, to be cut
 | head 0 after a bare `reshape` to (h, s, d) | 0, 1 | **2, 3** |
 | head 1 after a bare `reshape` to (h, s, d) | **10, 11** | **12, 13** |
 
-A reshape never moves a number; it only draws the lines elsewhere. Here head 0 is all of position 0, and head 1 is all of position 1. All shapes fit, the loss goes down, and the model is a different one.
+A reshape never moves a number; it only draws the lines elsewhere. Here head 0 is all of position 0, and head 1 is all of position 1. All shapes fit, nothing complains, and the layer is a different one.
 """
 
 # %%
@@ -713,12 +716,12 @@ assert x.reshape(2, 2, 2)[0].tolist() != x[:, :2].tolist()
 predict(
     "d_model = 512, 8 query heads, 2 key heads, head dimension 64, no biases. How many numbers does the layer learn?",
     {
+        "1,048,576": "That is four full matrices of 512 · 512. With two key heads, wk and wv are four times narrower.",
+        "786,432": "That is three full matrices: wo is the fourth, and wk and wv are not full.",
         "655,360": (
             "right",
             "wq and wo have 512 · 512 each. wk and wv lead to 2 · 64 = 128 numbers, so 512 · 128 each.",
         ),
-        "1,048,576": "That is four full matrices of 512 · 512. With two key heads, wk and wv are four times narrower.",
-        "786,432": "That is three full matrices: wo is the fourth, and wk and wv are not full.",
         "327,680": "That is half of it. Did you count wq without wo, and wk without wv?",
     },
 )
@@ -786,7 +789,7 @@ r"""
 * Causal attention costs $2 s^2 d$ operations a head, and $s^2$ logits if one holds them.
 * One does not have to: keep (m, l, acc), and when m grows, shrink l and acc by $e^{m_\text{old} - m}$. Two finished parts merge with the softmax of their lse.
 
-**Further reading.** Multi-query attention: [arXiv:1911.02150](https://arxiv.org/abs/1911.02150). Grouped-query attention: [arXiv:2305.13245](https://arxiv.org/abs/2305.13245). FlashAttention, three times better: [arXiv:2205.14135](https://arxiv.org/abs/2205.14135),
+**Further reading.** Multi-query attention: [arXiv:1911.02150](https://arxiv.org/abs/1911.02150). Grouped-query attention: [arXiv:2305.13245](https://arxiv.org/abs/2305.13245). FlashAttention, in three papers: [arXiv:2205.14135](https://arxiv.org/abs/2205.14135),
 [arXiv:2307.08691](https://arxiv.org/abs/2307.08691), [arXiv:2407.08608](https://arxiv.org/abs/2407.08608). Read the first of the three for the idea; chapter 11 comes back to the others.
 
 **Next:** [02 Trilinear attention](02_trilinear.ipynb), where a query looks at two keys at once.
