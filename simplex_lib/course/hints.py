@@ -92,7 +92,8 @@ class Symptoms:
     def _repr_html_(self) -> str:
         entries = "".join(
             f"<details{' open' if self.looked_for and not n else ''} style='margin:4px 0'>"
-            f"<summary style='cursor:pointer'><b>{html.escape(entry.seen)}</b></summary><ul style='margin:4px 0 4px 20px'>"
+            f"<summary style='cursor:pointer'><b>{html.escape(entry.seen)}</b></summary>"
+            "<ul style='margin:4px 0 4px 20px'>"
             + "".join(f"<li>{html.escape(cause)}</li>" for cause in entry.causes)
             + "</ul><div style='margin:0 0 8px 20px'>"
             + f"<b>Try:</b> {html.escape(entry.attempt)}</div></details>"
