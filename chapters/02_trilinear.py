@@ -14,8 +14,6 @@
 r"""
 # 02 &nbsp; Trilinear attention
 
-*About 25 minutes to read, 55 minutes for the six exercises. All cells together run in under a minute on two cores.*
-
 Some questions need two clues at the same time. *Which sentence has both Alice and the rabbit? Which three of these numbers sum to a multiple of five?* No single word answers the first, and no single number the second: it is the **pair** that
 answers. Ordinary attention weighs keys one by one. This chapter builds attention that weighs pairs of keys, looks at it from all sides, and asks honestly when it adds anything.
 
@@ -26,7 +24,7 @@ After this chapter you can
 * say what the cube of $s^3$ numbers costs, and compute the same attention without ever building it,
 * tell the 2-simplicial attention of 2019 from the one of 2025.
 
-Two questions on chapter 01 first. You will need both answers.
+The six exercises take 5 to 15 minutes each. Two questions on chapter 01 first: you will need both answers.
 """
 
 # %% tags=["shared"]
@@ -47,11 +45,11 @@ from simplex_lib.course import check, hint, predict, symptoms
 predict(
     "The entries of q and k are independent, with mean 0 and variance 1, and the head dimension is 64. What is the variance of q · k, before any scale?",
     {
+        "8": "That is the standard deviation. Variances add, and there are 64 of them.",
         "64": (
             "right",
             "64 independent products of variance 1 add up. The factor 1/8 brings the standard deviation, which is 8, back to 1.",
         ),
-        "8": "That is the standard deviation. Variances add, and there are 64 of them.",
         "1": "That is the variance of a single product, or of the sum after the factor 1/8.",
         "4096": "That would be 64 squared, as if all products were one and the same number.",
     },
@@ -98,12 +96,12 @@ alice and four times rabbit, and two of the eight stand in the right sentence.
 predict(
     "How much of its attention does the query then give to the sentence *alice saw the rabbit*?",
     {
+        "1.00, both words are there": "No key says *both words are here*. Each of the eight words scores for itself, and the score of alice is the same in every sentence.",
+        "0.50": "That would leave 0.5 for the six others. Count the words that score: there are eight, with equal logits.",
         "0.25, twice as much as to each sentence with one of the words": (
             "right",
             "Eight equal scores, 1/8 each, and two of them in the right sentence. Each of the six sentences with one clue gets 1/8.",
         ),
-        "1.00, both words are there": "No key says *both words are here*. Each of the eight words scores for itself, and the score of alice is the same in every sentence.",
-        "0.50": "That would leave 0.5 for the six others. Count the words that score: there are eight, with equal logits.",
         "1/7, like every sentence": "Sentences do not compete, words do. A sentence with two scoring words collects two shares.",
     },
 )
@@ -129,7 +127,8 @@ Perhaps other weights do better? They do not. Let an alice weigh $a$ and a rabbi
 
 $$\frac{a + r}{4a + 4r} = \frac14, \qquad\text{whatever } a \text{ and } r.$$
 
-Note what this shows, and what it does not. It holds for *one* look at keys that know only their own word. A second layer could read a first one that had already mixed words into their neighbours; real models do that, and chapter 06 trains one. The claim is only that **one look at single keys cannot say "and"**.
+Nor would it help if a key knew the number of its sentence: the number does not say who else is in it. Note what this shows, and what it does not. It holds for *one* look at keys that know only themselves. A second layer could read a first one that had already mixed words into their neighbours; real models do that, and
+chapter 06 trains one. The claim is only that **one look at single words cannot say "and"**.
 
 Now score *pairs*. For a first key $j$ and a second key $k$, let the score be
 
@@ -165,13 +164,13 @@ pairs are drawn as triangles: the query at one corner, the two keys at the other
 explore_pairs(
     together,
     tokens=words,
-    title="Which sentence holds both alice and rabbit?",
+    title="Which sentence holds both?",
 )
 
 # %% [markdown]
 r"""
-You should have seen one pair stand out, alice (10) with rabbit (13), with about 0.48 of the attention at $\beta = 4$. The next pairs have two of the three clues only: alice and rabbit from different sentences, or a right word with any
-word of its own sentence. Move the query to the left with the arrow key: before "rabbit" has been read, no pair can stand out.
+You should have seen one pair stand out, alice (10) with rabbit (13), with about 0.48 of the attention at $\beta = 4$. The next pairs have two of the three clues only: alice and rabbit from different sentences, or alice, or rabbit, with any word of its
+own sentence. Move the query to the left with the arrow key: before "rabbit" has been read, no pair can stand out.
 
 ## From edges to triangles
 
@@ -198,12 +197,12 @@ round(3.5 / math.sqrt(2), 3)
 predict(
     "Why is the scale still $1/\\sqrt d$, though three numbers are multiplied now and not two?",
     {
+        "It should be $d^{-1/3}$, one third for each vector": "The number of factors does not matter while each has variance 1. What grows is the number of summands, and that is d.",
+        "It should be $1/d$, since there is one more product": "That would make the variance 1/d and the softmax nearly flat for large d. One more factor of variance 1 changes nothing.",
         "A product of three independent numbers of variance 1 also has variance 1, and d of them are added": (
             "right",
             "Variances of independent factors with mean 0 multiply: 1 · 1 · 1. Then d of them add up, as before.",
         ),
-        "It should be $d^{-1/3}$, one third for each vector": "The number of factors does not matter while each has variance 1. What grows is the number of summands, and that is d.",
-        "It should be $1/d$, since there is one more product": "That would make the variance 1/d and the softmax nearly flat for large d. One more factor of variance 1 changes nothing.",
         "There is no good reason, it is a habit": "There is one, and the next cell measures it.",
     },
 )
@@ -247,11 +246,11 @@ What would happen without it?
 predict(
     "With d = 16 someone leaves the scale out, so all logits are 4 times too large. What changes in a query's map?",
     {
+        "Nothing, the softmax divides by the sum": "Dividing by the sum removes a common *summand* of the logits, not a common factor.",
         "The order of the pairs stays; the map becomes much sharper": (
             "right",
             "The softmax keeps the order of its inputs. Ratios of probabilities are raised to the 4th power, so the strongest pair takes nearly all.",
         ),
-        "Nothing, the softmax divides by the sum": "Dividing by the sum removes a common *summand* of the logits, not a common factor.",
         "Another pair comes first": "A positive factor never changes which logit is the largest.",
         "All probabilities become 4 times as large": "They sum to 1 before and after.",
     },
@@ -366,13 +365,13 @@ assert (of_products, of_means) == (2.5, 3.5)
 predict(
     "All second values are 1, v' = 1. What is left of the output?",
     {
+        "All ones": "That needs v = 1 as well. Then every pair is worth 1, and so is every mean of them.",
+        "Ordinary dot-product attention over the first keys": "The values are ordinary then, but the weights are not: they are sums over k of a softmax over pairs. A further condition is missing, and it comes in the next section but one.",
+        "Zero": "Values of 1 leave the product as it is. Values of 0 would end it.",
         "An average of the first values, each weighted by its marginal, the sum of its row of the map": (
             "right",
             "Σ_k p_ijk is what first key j gets in all. The second key still has its say in that sum, through the scores; only its value is gone.",
         ),
-        "All ones": "That needs v = 1 as well. Then every pair is worth 1, and so is every mean of them.",
-        "Ordinary dot-product attention over the first keys": "The values are ordinary then, but the weights are not: they are sums over k of a softmax over pairs. A further condition is missing, and it comes in the next section but one.",
-        "Zero": "Values of 1 leave the product as it is. Values of 0 would end it.",
     },
 )
 
@@ -442,11 +441,11 @@ torch.testing.assert_close(trilinear_attention(q, k, one, v, one, w2=1), plain)
 predict(
     "Still k' = 1 and v' = 1, but the second key may now look over the whole past (no w2). What comes out?",
     {
+        "Dot-product attention, i + 1 times too large": "The numerator is i + 1 times as large, and so is the denominator: one softmax over all pairs.",
         "Dot-product attention again": (
             "right",
             "Query i now counts every first key i + 1 times, once for each second key. The factor stands in numerator and denominator, and cancels.",
         ),
-        "Dot-product attention, i + 1 times too large": "The numerator is i + 1 times as large, and so is the denominator: one softmax over all pairs.",
         "A flatter map, since there are more pairs": "Each pair gets less, but each first key has i + 1 of them, and its marginal is what it was.",
         "The mean of all first values": "That would need equal scores. They are q · k, as before.",
     },
@@ -458,7 +457,7 @@ torch.testing.assert_close(trilinear_attention(q, k, one, v, one), plain)
 
 # %% [markdown]
 r"""
-This identity is the best test there is of an implementation: no loop, no reference, and it fails for a softmax over the wrong axis, a window off by one, a swapped value. Remember it in chapter 09.
+A good test of any implementation, your own included: it needs no loops and no reference, and it fails for a softmax over the wrong axis, for swapped keys or values, for a missing mask on the first key. It also has a blind spot, which the last question showed: any second window passes. An identity tests what it touches, so use several. Remember this one in chapter 09.
 
 ## The cube, and what it costs
 
@@ -467,10 +466,12 @@ Every head holds $s^3$ logits. Say it in bytes, with four bytes a number and one
 | s | a map of pairs, $s^2$ | the cube, $s^3$ | |
 |--:|--:|--:|:--|
 | 128 | 66 kB | 8.4 MB | nothing |
-| 1,024 | 4.2 MB | 4.3 GB | a laptop's memory, for one head |
-| 8,192 | 268 MB | 2.2 TB | no machine that you can rent by the hour |
+| 1,024 | 4.2 MB | 4.3 GB | for one head of one layer |
+| 8,192 | 268 MB | 2.2 TB | 28 GPUs of 80 GB each, for one head |
 
-A causal mask hides about two thirds of the cube: query $i$ sees $(i+1)^2$ pairs, and $\sum_i (i+1)^2 \approx s^3/3$. The tensor is built whole all the same. How does time grow? Guess the factor for twice the length, then run.
+A causal mask hides about two thirds of the cube: query $i$ sees $(i+1)^2$ pairs, and $\sum_i (i+1)^2 \approx s^3/3$. The tensor is built whole all the same. To see its shape, go back to the first explorer and press *Cube*: one map behind the other, each larger than the one before.
+
+How does time grow? Guess the factor for twice the length, then run.
 """
 
 # %%
@@ -499,7 +500,7 @@ print(f"at this rate, s = 8,192 would take {cube_time[192] * (8192 / 192) ** 3 /
 
 # %% [markdown]
 r"""
-Twice the length, eight times the work, a little more or less as caches and overhead have it. Time can only be saved by scoring fewer pairs: that is what windows are for. **Memory** is another matter. It can be saved without changing a single number.
+Twice the length is eight times the numbers. The time follows unevenly: small cubes fit into the processor's cache and cost less than their share, large ones do not. Time can only be saved by scoring fewer pairs: that is what windows are for. **Memory** is another matter. It can be saved without changing a single number.
 
 ## Without the cube
 
@@ -524,12 +525,12 @@ of_slices
 predict(
     "One head, s = 8,192, four bytes a number, one second key at a time. How much memory do the logits of one step need?",
     {
+        "2.2 TB": "That is the whole cube. Only one slice of it lives at a time.",
+        "32 kB": "That is one row of 8,192 numbers. A slice has one row for every query.",
         "268 MB": (
             "right",
             "8,192² numbers: one ordinary map. The cube would be 8,192 times as much.",
         ),
-        "2.2 TB": "That is the whole cube. Only one slice of it lives at a time.",
-        "32 kB": "That is one row of 8,192 numbers. A slice has one row for every query.",
         "1 MB for each of the 8,192 slices": "8,192² numbers of four bytes are 268 MB. And earlier slices need not be kept: what is left of them are a maximum, a sum and an accumulator for each query.",
     },
 )
@@ -546,8 +547,8 @@ for s in (96, 192):
 
 # %% [markdown]
 r"""
-The same numbers; on a processor about the same time, sometimes more, since there are many small steps in place of a few large ones. On a GPU this order of work is what makes a fast kernel possible: merge the query with one second key, then do a matrix product, which is what tensor cores are built for. Chapter 11 stands on this
-exercise.
+The same numbers, in a fraction of the memory. On a processor it takes longer, for it makes many small steps in place of a few large ones. Inside a GPU kernel the small steps cost little, and the order of work is the one that pays there: merge the query with one second key,
+then do a matrix product, which is what tensor cores are built for. Chapter 11 stands on the next exercise.
 """
 
 # %% [markdown] tags=["exercise"]
@@ -630,11 +631,11 @@ Now the seven sentences again, as three heads: the one by hand with $\beta = 4$,
 predict(
     "With β = 12 the pair (alice, rabbit) of the right sentence gets 0.9997 of the attention. How much of this map would have to move to make it the product of its marginals?",
     {
+        "Nearly all of it, since the head solves the task": "Solving the task and differing from the marginals are two things. Write down the marginals of a map with one bright cell, and multiply them.",
         "Nearly nothing, 0.05 %": (
             "right",
             "If all the weight lies on one pair, the marginals lie on one key each, and their product is that pair again. Certainty hides how the choice was made.",
         ),
-        "Nearly all of it, since the head solves the task": "Solving the task and differing from the marginals are two things. Write down the marginals of a map with one bright cell, and multiply them.",
         "About half, as for β = 4": "With β = 4 it is 49 %. As the map sharpens towards one cell, its marginals sharpen with it.",
         "Exactly 0, since one pair is chosen": "Close. It would be 0 for 1.0000; the rest of 0.0003 still differs.",
     },
@@ -665,6 +666,8 @@ task best of all. **That is the trap: a one-hot map looks like a product.** A me
 One more question with two clues, this time for every query. Each position holds a number from 0 to 4. Query $i$ looks for pairs with $x_i + x_j + x_k$ divisible by 5. With angles $\theta = 2\pi x / 5$, the wish is a high score where $\cos(\theta_i + \theta_j + \theta_k) = 1$, and the addition theorem makes it trilinear with four coordinates:
 
 $$\cos(\alpha + \beta + \gamma) = \cos\alpha\cos\beta\cos\gamma - \cos\alpha\sin\beta\sin\gamma - \sin\alpha\cos\beta\sin\gamma - \sin\alpha\sin\beta\cos\gamma$$
+
+The last query is a 2. Which cells of its map will be bright? And will any single key stand out at the edges?
 """
 
 # %%
@@ -680,6 +683,7 @@ total = numbers[:, None, None] + numbers[:, None] + numbers
 torch.testing.assert_close(logits, 6 * (2 * math.pi * total.double() / 5).cos(), atol=1e-5, rtol=0)
 found = total[-1] % 5 == 0
 p = logits[-1].exp() / logits[-1].exp().sum()
+assert p.sum(0).min() > 0.07 and p.sum(0).max() < 0.155
 print(
     f"the last query gives {p[found].sum():.3f} of its attention to the {found.sum()} right pairs"
 )
@@ -688,13 +692,13 @@ print(
 explore_pairs(
     logits,
     tokens=[f"{n}" for n in numbers.tolist()],
-    scale="linear",
-    title="Which two numbers complete the query's number to a multiple of 5?",
+    fit=True,
+    title="Which two numbers make it a multiple of 5?",
 )
 
 # %% [markdown]
 r"""
-You should see, for the last query (a 2), bright cells where the two other numbers sum to 3 or to 8, scattered over the map in a pattern that no row or column explains. Its marginals are nearly flat: *each single number* is about as good as any other, and only the pair decides. This is the seed of **Match3**, which
+You should see, for the last query (a 2), bright cells where the two other numbers sum to 3 or to 8, scattered over the map in a pattern that no row or column explains. The marginals say little: every key gets between 0.08 and 0.15 of a unit, for *each single number* has a partner somewhere, and only the pair decides. This is the seed of **Match3**, which
 chapter 03 builds properly, with a way to answer "there is no such pair".
 
 ## A layer
@@ -768,12 +772,12 @@ Try the smallest cases in your head. If $a = b = c$ has length 1, all dot produc
 predict(
     "a, b and c have length 1 and are perpendicular to each other. What is the unsigned triple product ⟨a, b, c⟩ of Clift et al.?",
     {
+        "1, the volume of their cube": "That is the determinant, the *scalar triple product* of school. The names are close and the functions nearly opposite: one is largest for perpendicular vectors, the other is 0 there.",
+        "$\\sqrt 3$": "That is the length of a + b + c. The three vectors enter multiplied by dot products.",
         "0": (
             "right",
             "Every term has a dot product of two different vectors in it, and these are 0. The score measures how much the three have in common.",
         ),
-        "1, the volume of their cube": "That is the determinant, the *scalar triple product* of school. The names are close and the functions nearly opposite: one is largest for perpendicular vectors, the other is 0 there.",
-        "$\\sqrt 3$": "That is the length of a + b + c. The three vectors enter multiplied by dot products.",
         "It depends on how the three are turned": "Dot products do not change when everything is turned together, and the formula holds nothing else.",
     },
 )
@@ -842,7 +846,7 @@ The hand-built heads, the 1/4 bound, the diagonal argument and the cosine with f
 * A score of triples is $q \circ k \circ k'$, summed and divided by $\sqrt d$. Read it as a soft *and*, or as an ordinary dot product whose query was rewritten by the second key.
 * Each query has **one** unit of attention for all its pairs: (i + 1)² of them, causal in both keys, with no order between the keys. If a map sums to more than 1, look at the axes of the softmax.
 * The value of a pair is $v \circ v'$. A mean of products is not the product of means.
-* With $k' = v' = 1$ it is dot-product attention. Test every implementation with that.
+* With $k' = v' = 1$ it is dot-product attention. Test every implementation with that, and the second window with something else.
 * The cube costs $s^3$; windows save time, and the online softmax over second keys saves memory: (b, h, s, s) numbers at a time.
 * Pairs add something exactly where the map differs from the product of its marginals. A one-hot map hides this.
 * The score of 2019 is another function with the same name; it stands still under rotations, and the trilinear one does not.
@@ -850,5 +854,5 @@ The hand-built heads, the 1/4 bound, the diagonal argument and the cosine with f
 **Further reading.** [arXiv:2507.02754](https://arxiv.org/abs/2507.02754), Sections 4 and 6. [arXiv:1909.00668](https://arxiv.org/abs/1909.00668), Section 2. On what one layer of ordinary attention cannot do, with the proof: Sanford, Hsu and Telgarsky, [arXiv:2306.02896](https://arxiv.org/abs/2306.02896).
 Another score of pairs that stays affordable: Strassen attention, [arXiv:2501.19215](https://arxiv.org/abs/2501.19215).
 
-**Next:** [03 Determinants and rotary positions](03_determinants_rotary.ipynb), where the three vectors start to turn.
+**Next:** chapter 03, determinants and rotary positions, where the three vectors start to turn.
 """

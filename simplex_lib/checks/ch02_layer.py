@@ -250,7 +250,7 @@ class RightByHeads(Layer):
 LAYER = Exercise(
     id="2.5",
     title="A 2-simplicial layer",
-    minutes=12,
+    minutes=8,
     inputs=layer_inputs,
     sizes=(
         dict(b=1, s=2, h=1, d=1, w1=2, w2=2),

@@ -96,7 +96,7 @@ def _says_unscaled(x: Difference) -> str:
 LOGITS = Exercise(
     id="2.1",
     title="Logits of triples",
-    minutes=6,
+    minutes=5,
     inputs=logits_inputs,
     sizes=(
         dict(b=1, h=1, s=2, d=1),
@@ -345,7 +345,7 @@ def _says_mask_zero(x: Difference) -> str:
 PROBS = Exercise(
     id="2.2",
     title="Attention over pairs",
-    minutes=10,
+    minutes=8,
     inputs=probs_inputs,
     sizes=(dict(b=1, h=1, s=1), dict(b=1, h=1, s=2), dict(b=1, h=2, s=3), dict(b=2, h=3, s=5)),
     truth=truth_probs,

@@ -249,7 +249,7 @@ def _says_last_lse(x: Difference) -> str:
 STREAMED = Exercise(
     id="2.4",
     title="Without the cube",
-    minutes=20,
+    minutes=15,
     inputs=streamed_inputs,
     sizes=(
         dict(b=1, h=1, s=1, d=1, dv=1),

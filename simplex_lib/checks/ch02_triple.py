@@ -134,7 +134,7 @@ def right_dots(q: Tensor, k1: Tensor, k2: Tensor) -> Tensor:
 TRIPLE = Exercise(
     id="2.6",
     title="The unsigned triple product",
-    minutes=12,
+    minutes=8,
     inputs=triple_inputs,
     sizes=(
         dict(b=1, h=1, s=2, d=3),
