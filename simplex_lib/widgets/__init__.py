@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from simplex_lib.widgets.einsum import explore_einsum
     from simplex_lib.widgets.explorer.explore import explore_pairs
     from simplex_lib.widgets.explorer.widget import Explorer
     from simplex_lib.widgets.heads import explore_heads
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Explorer",
     "Shown",
+    "explore_einsum",
     "explore_heads",
     "explore_online",
     "explore_pairs",
@@ -23,6 +25,7 @@ __all__ = [
 _HOMES = {
     "Explorer": "explorer.widget",
     "Shown": "shown",
+    "explore_einsum": "einsum",
     "explore_heads": "heads",
     "explore_online": "online",
     "explore_pairs": "explorer.explore",

@@ -3,11 +3,12 @@
 import math
 from typing import Any
 
-from simplex_lib.widgets.heads import COOLEST, HOTTEST, HeadsPayload
+from simplex_lib.widgets.heads_maps import COOLEST, HOTTEST, LONGEST, HeadsPayload
 from simplex_lib.widgets.kit import (
     COLOURS,
     WIDTH,
     figure,
+    fit_slider,
     heat_scale,
     label,
     maths_free,
@@ -31,13 +32,17 @@ def controls(p: HeadsPayload, choices: dict[str, Any]) -> dict[str, Any]:
         return kind(value, description=name, layout=layout, style=style, **options)
 
     h, s = p.maps.shape[:2]
+    head = slider(ipywidgets.IntSlider, choices["head"], "head", 182, max=LONGEST)
+    query = slider(ipywidgets.IntSlider, choices["query"], "query", 194, max=LONGEST)
+    fit_slider(head, h)
+    fit_slider(query, s)
     return dict(
         temperature=slider(
             ipywidgets.FloatLogSlider, choices["temperature"], "temperature T", 256, base=10,
             min=math.log10(COOLEST), max=math.log10(HOTTEST), step=0.05, readout_format=".2f",
         ),
-        head=slider(ipywidgets.IntSlider, choices["head"], "head", 182, min=0, max=h - 1),
-        query=slider(ipywidgets.IntSlider, choices["query"], "query", 194, min=0, max=s - 1),
+        head=head,
+        query=query,
     )  # fmt: skip
 
 

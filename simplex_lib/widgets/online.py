@@ -11,7 +11,7 @@ from torch import Tensor
 
 from simplex_lib.errors import require_count, require_tensor
 from simplex_lib.widgets import online_tables, online_view
-from simplex_lib.widgets.kit import Widget
+from simplex_lib.widgets.frame import Widget
 from simplex_lib.widgets.online_steps import OnlinePayload, Row, online_payload, read_row
 
 

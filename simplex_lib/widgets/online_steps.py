@@ -1,6 +1,6 @@
 """Online softmax for one query, block by block: what is kept, and how it is rescaled.
 
-Read from the bottom: `read_row` picks the query, `online_payload` makes all numbers, and the payload
+Read from the bottom: `read_row` picks the query, `online_payload` makes all numbers, the payload
 says them in words. The steps are those of `simplex_lib.attention.online_softmax_states`.
 """
 

@@ -12,7 +12,7 @@ from simplex_lib.widgets.kit import (
     quiet_axes,
     still_figure,
 )
-from simplex_lib.widgets.plane import LONGEST, SPAN, PlanePayload
+from simplex_lib.widgets.plane_points import LONGEST, SPAN, PlanePayload
 
 HEIGHT = 300
 PLANE_PX, BARS_PX = 220, 56

@@ -1,4 +1,4 @@
-"""Mirrors simplex_lib/widgets/heads.py: maps against loops, words, bad input, still form."""
+"""Mirrors simplex_lib/widgets/heads*.py: maps against loops, words, bad input, still form."""
 
 import math
 from types import SimpleNamespace
@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from simplex_lib.widgets.heads import explore_heads, heads_payload, read_logits
+from simplex_lib.widgets.heads import explore_heads
+from simplex_lib.widgets.heads_maps import heads_payload, read_logits
 
 WORDS = ["Alice", "saw", "<the>", "$5", "rabbit"]
 

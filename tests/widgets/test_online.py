@@ -1,4 +1,4 @@
-"""Mirrors simplex_lib/widgets/online.py and online_steps.py: states against loops, words, bad input, still form."""
+"""Mirrors simplex_lib/widgets/online*.py: states against loops, words, bad input, still form."""
 
 import math
 

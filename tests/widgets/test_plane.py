@@ -1,4 +1,4 @@
-"""Mirrors simplex_lib/widgets/plane.py: numbers against loops, words, bad input, still form."""
+"""Mirrors simplex_lib/widgets/plane*.py: numbers against loops, words, bad input, still form."""
 
 import itertools
 import math
@@ -6,7 +6,8 @@ import math
 import pytest
 import torch
 
-from simplex_lib.widgets.plane import KEYS, VALUES, convex_hull, explore_plane, plane_payload
+from simplex_lib.widgets.plane import explore_plane
+from simplex_lib.widgets.plane_points import KEYS, VALUES, convex_hull, plane_payload
 
 
 def softmax_by_hand(angle, length, keys):
