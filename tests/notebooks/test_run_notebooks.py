@@ -35,6 +35,7 @@ def run_with_nbval(name: str, folder: Path, root: Path = ROOT) -> subprocess.Com
     copy.parent.mkdir(parents=True)
     shutil.copy(root / name, copy)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    command += ["-p", "no:hypothesispytest"]  # it costs a second and has nothing to do here
     command += ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=120"]
     command += [f"--nbval-sanitize-with={HERE / 'sanitize.cfg'}", "--rootdir", str(folder)]
     strict = {"SIMPLEX_STRICT": "1"} if name.startswith("solutions/") else {}
