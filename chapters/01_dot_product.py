@@ -476,8 +476,8 @@ predict(
 r"""
 ### Exercise 1.4: Query heads that share keys &nbsp; (5 minutes)
 
-Causal attention with `q` of shape (b, h, s, d), and `k` and `v` of shape (b, g, s, d), where g divides h. Neighbouring query heads share a key head and a value head, as in the first row of the table above. Output: (b, h, s, d). You may call your
-`causal_attention`.
+Causal attention with `q` of shape (b, h, s, d), and `k` and `v` of shape (b, g, s, d), where g divides h. Neighbouring query heads share a key head and a value head: with 6 query heads and 2 key heads, query heads 0, 1, 2 read key head 0, and
+3, 4, 5 read key head 1. Output: (b, h, s, d). You may call your `causal_attention`.
 """
 
 
@@ -730,7 +730,7 @@ predict(
 r"""
 ### Exercise 1.6: A multi-head layer &nbsp; (10 minutes)
 
-Write the layer of the table above as an `nn.Module`, causal, with grouped queries.
+Write the layer as an `nn.Module`, causal, with grouped queries: project, cut into heads, attend, put the heads side by side, project back.
 
 * `MultiHeadAttention(d_model, n_heads, n_kv_heads)`; a head has width `d_model // n_heads`.
 * Four `nn.Linear` without bias, named `wq`, `wk`, `wv`, `wo`. `wq` and `wo` are square; `wk` and `wv` lead to `n_kv_heads` heads.

@@ -301,11 +301,12 @@ def ask_layer(answer: Any, arguments: Mapping[str, Any]) -> Any:
             "not_a_module", f"Calling your class gives a {type(layer).__name__}, not an nn.Module."
         )
     found = dict(layer.named_parameters())
-    missing, extra = weights.keys() - found.keys(), found.keys() - weights.keys()
+    missing = [name for name in weights if name not in found]
+    extra = [name for name in found if name not in weights]
     if missing or extra:
         has = f"{built} should have the parameters {', '.join(weights)}."
-        lacks = f" Yours lacks {', '.join(sorted(missing))}." if missing else ""
-        more = f" Yours also has {', '.join(sorted(extra))}." if extra else ""
+        lacks = f" Yours lacks {', '.join(missing)}." if missing else ""
+        more = f" Yours also has {', '.join(extra)}." if extra else ""
         raise Rejected("parameters", has + lacks + more)
     for name, weight in weights.items():
         if found[name].shape != weight.shape:

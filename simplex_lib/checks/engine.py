@@ -137,10 +137,18 @@ def _most_telling(failed: list[Trial]) -> Trial:
 
 
 def _same_mistake(exercise: Exercise, trials: list[Trial]) -> Wrong | None:
-    """The named mistake whose numbers are the learner's in every case that was asked."""
-    for wrong in exercise.wrong:
-        if all(_agrees(exercise, wrong, trial) for trial in trials):
-            return wrong
+    """The named mistake whose numbers are the learner's in every case that was asked.
+
+    If there is none: in every plain float64 case. Then another mistake shows in the others, and
+    will be named once this one is mended.
+    """
+    plain = [trial for trial in trials if trial.case.variant == "float64"]
+    for asked in (trials, plain):
+        if not any(trial.failed for trial in asked):
+            continue
+        for wrong in exercise.wrong:
+            if all(_agrees(exercise, wrong, trial) for trial in asked):
+                return wrong
     return None
 
 

@@ -110,6 +110,15 @@ def test_the_softmax_of_torch_is_not_an_answer():
         assert check("1.2", answer).cause == "library"
 
 
+def test_of_two_mistakes_the_one_that_shows_in_plain_numbers_is_named():
+    def no_maximum(x):  # fails for large logits only, and the mask in every case
+        e = hide(x, value=0).exp()
+        return e / e.sum(-1, keepdim=True)
+
+    report = check("1.2", no_maximum)
+    assert report.cause == "zero_mask" and "0 is an ordinary logit" in report.message
+
+
 def test_a_sentence_says_how_much_leaks_and_where():
     report = check("1.2", lambda x: by_hand(x))
     assert re.search(r"Query 0 gives 0\.\d\d of its attention to key 1", report.message)
