@@ -25,6 +25,8 @@ After this chapter you can
 * read any `einsum`, the one tool that the whole course is written in,
 * solve an exercise, be told *why* a wrong answer is wrong, and ask for a hint,
 * say what this machine can run, and what may be skipped.
+
+**How to read.** Run a cell with Shift + Enter and the next one follows; *Run All Cells* in the menu *Run* starts the whole page. What you see before that was recorded when the page was made: pictures stand still until you run them.
 """
 
 # %% tags=["shared"]
@@ -39,7 +41,7 @@ from simplex_lib.widgets import explore_einsum
 r"""
 ## The map
 
-Thirteen chapters, from pairs to triangles to kernels. Filled rings are exercises that you have solved. Each chapter stands on the one below it; if you are in a hurry, the solid line is the shortest way to chapter 02.
+Thirteen chapters, from pairs to triangles to kernels. A line leads from a chapter to what builds on it, and a bar fills with each exercise that you solve. Dashed boxes are still being written.
 """
 
 # %%
@@ -62,11 +64,11 @@ Two questions to warm up. Choose an answer before you scroll: guessing first is 
 predict(
     "`x` has shape (2, 3, 5) and `y` has shape (5, 4). What is the shape of `x @ y`?",
     {
+        "(3, 4)": "The first axis of x is not summed. It rides along, so that there are two products, one for each.",
         "(2, 3, 4)": (
             "right",
             "A matrix product works on the last two axes: (3, 5) times (5, 4). The axis of 2 rides along.",
         ),
-        "(3, 4)": "The first axis of x is not summed. It rides along, so that there are two products, one for each.",
         "It raises an error, since x has three axes": "PyTorch treats the leading axes as a batch and "
         "multiplies the last two.",
         "(2, 3, 5, 4)": "That would keep the axis of 5. A product sums over it.",
@@ -78,14 +80,14 @@ predict(
     "`w` holds four numbers that are at least 0 and sum to 1; `v` has shape (4, 2), four points in the plane. "
     "Where can the point `w @ v` lie?",
     {
+        "Anywhere in the plane": "With any weights, yes. But these are at least 0 and sum to 1, so the "
+        "point is pulled between the four and never beyond them.",
+        "On one of the four points": "Only if one weight is 1 and the others 0. All mixtures in between are allowed.",
         "Inside the polygon that the four points span": (
             "right",
             "A weighted mean never leaves the hull of what it mixes. Attention is such a mean, and this "
             "picture returns in chapter 01.",
         ),
-        "Anywhere in the plane": "With any weights, yes. But these are at least 0 and sum to 1, so the "
-        "point is pulled between the four and never beyond them.",
-        "On one of the four points": "Only if one weight is 1 and the others 0. All mixtures in between are allowed.",
         "On the line from the first point to the last": "The middle points have weights too, and they pull the "
         "mixture off that line.",
     },
@@ -154,13 +156,13 @@ predict(
     'q, k and k\' all have shape (s, d). How many multiplications does `"id,jd,kd->ijk"` need if every '
     "product of three numbers is formed from scratch?",
     {
+        "s² d": "That is the table of pairs. The third letter k multiplies the count by s again.",
+        "3 s d": "That is how many numbers the inputs hold. Each of them is used s² times.",
+        "2 s³": "That is what one value of d costs. The sum over d runs through all of them.",
         "2 s³ d": (
             "right",
             "There are s³ triples, d products in each, and a product of three numbers takes two multiplications.",
         ),
-        "s² d": "That is the table of pairs. The third letter k multiplies the count by s again.",
-        "3 s d": "That is how many numbers the inputs hold. Each of them is used s² times.",
-        "2 s³": "That is what one value of d costs. The sum over d runs through all of them.",
     },
 )
 
@@ -190,6 +192,7 @@ $$\text{mixed}_{ihd} = \sum_j \text{weights}_{hij}\; \text{values}_{jd}$$
 
 Write it as one `torch.einsum`. Shapes: `weights` is (h, i, j), `values` is (j, d), and the result is (i, h, d), with the reader first.
 """
+
 
 # %% tags=["exercise"]
 def mix(weights, values):
@@ -246,11 +249,11 @@ the papers, $k'$, is `k2`.
 predict(
     "Window w = 3, causal. Which positions does query i = 7 see?",
     {
+        "4, 5, 6, 7": "That is w + 1 positions, the most common mistake with windows: the lower end 7 − 3 = 4 is excluded.",
         "5, 6, 7": (
             "right",
             "7 − 3 < j ≤ 7. Three positions, its own included.",
         ),
-        "4, 5, 6, 7": "That is w + 1 positions, the most common mistake with windows: the lower end 7 − 3 = 4 is excluded.",
         "4, 5, 6": "A query sees itself. The window ends at i, not before it.",
         "6, 7, 8": "8 lies in the future of query 7, and causal attention does not look there.",
     },
