@@ -166,8 +166,8 @@ def test_the_makefile_names_each_target_that_is_no_file():
 @pytest.fixture
 def bare(tmp_path, monkeypatch):
     """A course without .venv; the list of what setup runs in it."""
-    for name in setup.FILES:
-        (tmp_path / name).write_text(name)
+    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'a'\n[tool.b]\nc = 1\n")
+    (tmp_path / "requirements.lock").write_text("torch==2.13.0")
     monkeypatch.setattr(setup, "ROOT", tmp_path)
     monkeypatch.setattr(setup, "VENV", tmp_path / ".venv")
     (tmp_path / ".venv").mkdir()
@@ -180,6 +180,7 @@ def bare(tmp_path, monkeypatch):
 def test_setup_installs_once_and_again_when_the_lock_changes(bare):
     folder, commands = bare
     setup.install("", None)
+    (folder / "pyproject.toml").write_text("[project]\nname = 'a'\n[tool.b]\nc = 2\n")
     setup.install("", None)
     assert [command[-4:] for command in commands] == [["-c", "requirements.lock", "-e", "."]]
     (folder / "requirements.lock").write_text("torch==2.14.0")

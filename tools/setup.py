@@ -5,13 +5,14 @@ python tools/setup.py lab                   and open the lab
 python tools/setup.py --dev                 and what building and testing need
 python tools/setup.py --dev pytest tests    and run any program of .venv
 
-Called again it is done at once, unless pyproject.toml or requirements.lock changed.
+Called again it is done at once, unless the dependencies or requirements.lock changed.
 """
 
 from __future__ import annotations  # an old Python shall get as far as the message below
 
 import argparse
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -21,21 +22,30 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
-FILES = ("pyproject.toml", "requirements.lock")
 
 
 def install(extra: str, torch_index: str | None) -> None:
     """Install with the exact versions of the lock, unless that is done already."""
     stamp = VENV / f"simplex-{extra or 'course'}.stamp"
-    state = hashlib.sha256(b"".join((ROOT / name).read_bytes() for name in FILES)).hexdigest()
-    if stamp.exists() and stamp.read_text() == state:
+    state = what_to_install()
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == state:
         return
     python = make_venv()
     pip = [python, "-m", "pip", "install", "--disable-pip-version-check", "-c", "requirements.lock"]
     if torch_index:
         run([*pip, "torch", "--index-url", torch_index])
     run([*pip, "-e", f".[{extra}]" if extra else "."])
-    stamp.write_text(state)
+    stamp.write_text(state, encoding="utf-8")
+
+
+def what_to_install() -> str:
+    """A hash of the lock and of what pyproject.toml says to pip; tool settings do not count."""
+    import tomllib  # new in Python 3.11
+
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    del settings["tool"]
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    return hashlib.sha256(json.dumps([settings, lock]).encode()).hexdigest()
 
 
 def make_venv() -> str:
