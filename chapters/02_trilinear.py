@@ -219,7 +219,11 @@ for d in (4, 64, 256):
 r"""
 ### Exercise 2.1: Logits of triples &nbsp; (5 minutes)
 
-Score every triple by Eq. 5, scale included: `q`, `k1` and `k2` are (b, h, s, d), and the result is (b, h, i, j, k). No mask yet.
+Score every triple, scale included (Eq. 5 of the paper):
+
+$$a_{ijk} = \frac{1}{\sqrt d} \sum_{l} q_{il}\; k_{jl}\; k'_{kl}$$
+
+`q`, `k1` and `k2` are (b, h, s, d), where `k1` holds $k$ and `k2` holds $k'$. The result is (b, h, i, j, k). No mask yet.
 """
 
 
@@ -323,7 +327,7 @@ predict(
 r"""
 ### Exercise 2.2: Attention over pairs &nbsp; (8 minutes)
 
-Turn logits (b, h, s, s, s) into probabilities of the same shape: causal in both keys, one softmax over all visible pairs of a query. Two or three lines are enough, if you let two axes become one for a moment.
+Turn logits (b, h, i, j, k) into probabilities of the same shape: causal in both keys, $j \le i$ and $k \le i$, and one softmax over all visible pairs of a query. A few lines are enough, if you let two axes become one for a moment.
 """
 
 
@@ -401,8 +405,11 @@ Each window is counted from the query; nothing ties $k$ to $j$. The paper chose 
 r"""
 ### Exercise 2.3: The output, with windows &nbsp; (12 minutes)
 
-Put it together: logits, windows, one softmax, values. `q`, `k1`, `k2` are (b, h, s, d), `v1`, `v2` are (b, h, s, dv), `w1` and `w2` are whole numbers, at least 1, and may exceed s. The result is (b, h, s, dv). Your `pair_logits` and
-`pair_probs` are welcome here.
+Put it together: logits, windows, one softmax, values,
+
+$$\text{out}_i = \sum_{j,k} p_{ijk}\; v_j \circ v'_k \qquad\text{over the pairs with } i - w_1 < j \le i \text{ and } i - w_2 < k \le i.$$
+
+`q`, `k1`, `k2` are (b, h, s, d), `v1`, `v2` are (b, h, s, dv), `w1` and `w2` are whole numbers, at least 1, and may exceed s. The result is (b, h, s, dv). Your `pair_logits` and `pair_probs` are welcome here.
 """
 
 
@@ -744,7 +751,7 @@ check("2.5", TwoSimplicialLayer)
 r"""
 ## The older 2-simplicial Transformer
 
-The idea is older than the name on it. Clift, Doryn, Murfet and Wallbridge introduced a *2-simplicial Transformer* in 2019 ([arXiv:1909.00668](https://arxiv.org/abs/1909.00668)). The newer paper keeps the name and changes nearly everything else. Do not confuse them:
+The idea is older. Clift, Doryn, Murfet and Wallbridge introduced a *2-simplicial Transformer* in 2019 ([arXiv:1909.00668](https://arxiv.org/abs/1909.00668)). The newer paper keeps the name and changes nearly everything else. Do not confuse them:
 
 | | Clift et al., 2019 | Roy et al., 2025 |
 |:--|:--|:--|
@@ -760,10 +767,6 @@ The idea is older than the name on it. Clift, Doryn, Murfet and Wallbridge intro
 Their score, for three vectors $a$, $b$, $c$, is the length of a vector:
 
 $$\langle a, b, c\rangle = \bigl\lVert (a\cdot b)\,c - (a\cdot c)\,b + (b\cdot c)\,a \bigr\rVert$$
-
-and its square needs dot products only (their Eq. 8):
-
-$$\langle a, b, c\rangle^2 = (a\cdot b)^2 (c\cdot c) + (b\cdot c)^2 (a\cdot a) + (a\cdot c)^2 (b\cdot b) - 2\,(a\cdot b)(a\cdot c)(b\cdot c)$$
 
 Try the smallest cases in your head. If $a = b = c$ has length 1, all dot products are 1 and the vector is $c - b + a = a$: the score is 1. And if the three are perpendicular to each other?
 """
@@ -802,7 +805,11 @@ Three equal vectors, turned together: the score of 2019 stands still, the trilin
 r"""
 ### Exercise 2.6: The unsigned triple product &nbsp; (8 minutes)
 
-Score every triple with $\langle a, b, c\rangle$, where $a = q_i$, $b = k_j$, $c = k'_k$: three times (b, h, s, d) to (b, h, i, j, k). No scale, no mask. Use either formula above.
+Score every triple with $a = q_i$, $b = k_j$, $c = k'_k$: three times (b, h, s, d) to (b, h, i, j, k). No scale, no mask. Both formulas give the same, Eq. 7 of the paper and Eq. 8 for its square:
+
+$$\langle a, b, c\rangle = \bigl\lVert (a\cdot b)\,c - (a\cdot c)\,b + (b\cdot c)\,a \bigr\rVert$$
+
+$$\langle a, b, c\rangle^2 = (a\cdot b)^2 (c\cdot c) + (b\cdot c)^2 (a\cdot a) + (a\cdot c)^2 (b\cdot b) - 2\,(a\cdot b)(a\cdot c)(b\cdot c)$$
 """
 
 

@@ -26,6 +26,10 @@ class MemoryMeter(TorchDispatchMode):
         self.largest_numbers = self.held = self.most_held = 0
         self._seen: dict[int, int] = {}
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else the first use imports torch._dynamo, which takes seconds
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
     ) -> Any:

@@ -295,10 +295,12 @@ def right_by_queries(logits: Tensor) -> Tensor:
 def _says_one_key(which: str, other: str) -> Any:
     def says(x: Difference) -> str:
         n, m, i = *x.index[:2], x.got.shape[2] - 1
+        hidden = f" A hidden {other} key has nothing to share: its softmax is over −inf alone, NaN."
         return (
             f"Your map for query {i} sums to {float(x.got[n, m, i].sum()):.3f}, and it should sum "
             f"to 1. These are exactly the numbers you get from a softmax over the {which} key "
             f"alone: each {other} key got a unit of its own."
+            f"{hidden if x.got.isnan().any() else ''}"
         )
 
     return says

@@ -4,6 +4,8 @@
 """
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -187,6 +189,16 @@ def test_meter_does_not_count_views_of_old_memory():
     with MemoryMeter() as meter:
         x.expand(8, 8, 8).transpose(0, 1)
     assert meter.most_held == 0
+
+
+def test_meter_starts_at_once():
+    """Its first use once imported torch._dynamo, and the time limit of a check ran out."""
+    code = (
+        "import sys, torch; from simplex_lib.checks.ch02_memory import MemoryMeter\n"
+        "with MemoryMeter(): torch.ones(2) + 1\n"
+        "sys.exit('torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_mask_as_large_as_the_cube_is_the_cube():
