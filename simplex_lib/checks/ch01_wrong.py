@@ -181,6 +181,11 @@ def softmax_no_max(logits: Tensor) -> Tensor:
     return e / e.sum(-1, keepdim=True)
 
 
+def softmax_no_max_times_mask(logits: Tensor) -> Tensor:
+    e = logits.exp() * past(logits.shape[-1])
+    return e / e.sum(-1, keepdim=True)
+
+
 def softmax_max_of_all(logits: Tensor) -> Tensor:
     logits = logits.masked_fill(~past(logits.shape[-1]), -INF)
     e = (logits - logits.max()).exp()
@@ -277,6 +282,16 @@ SOFTMAX = (
         ),
     ),
     Wrong(
+        "no_max_times_mask",
+        softmax_no_max_times_mask,
+        lambda d: (
+            "Moderate logits come out right. But in the row of query "
+            f"{d.index[2]} an exponential does not fit into a float64: it becomes infinite, also "
+            "among the hidden keys, and infinity times 0 is NaN, not 0; so is infinity divided by "
+            "infinity. Nothing was subtracted before the exponential."
+        ),
+    ),
+    Wrong(
         "max_of_all",
         softmax_max_of_all,
         lambda d: (
@@ -323,6 +338,10 @@ def attend(
 
 def attention_unscaled(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return attend(q, k, v, scale=1.0)
+
+
+def attention_bare(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return scores(q, k).softmax(-1) @ v
 
 
 def attention_scaled_by_v(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -389,6 +408,14 @@ ATTENTION = (
         "no_scale",
         attention_unscaled,
         "These are the numbers you get when the logits are not divided by the root of d.",
+    ),
+    Wrong(
+        "no_scale_no_mask",
+        attention_bare,
+        lambda d: (
+            f"{own_value(d)} Two things are missing: no key was hidden, and the logits were not "
+            "divided by the root of d."
+        ),
     ),
     Wrong(
         "scale_of_values",
