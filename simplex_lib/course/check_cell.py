@@ -79,12 +79,10 @@ class Checked:
         return self.report._repr_html_() + (note if self.note else "")
 
     def _ipython_display_(self) -> None:
-        # the report is plain HTML and stays in the saved notebook; only the buttons need a kernel
-        page.show(str(self), self._repr_html_())
-        if not self.passed and page.live():
-            from IPython.display import display
-
-            display(buttons(self.report))
+        if self.passed or not page.live():
+            page.show(str(self), self._repr_html_())
+        else:
+            page.show_with(str(self), self._repr_html_(), buttons(self.report))
 
 
 def buttons(report: Any) -> Any:

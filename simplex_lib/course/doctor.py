@@ -156,6 +156,8 @@ def _work() -> Finding:
         return Finding(
             "Work folder", "problem", str(error), "Set SIMPLEX_WORK to a folder of yours."
         )
+    if page.building():  # a page for everybody names no folder of this machine
+        return Finding("Work folder", "good", "can be written to")
     if not folder.exists():
         return Finding("Work folder", "good", f"{folder}, made by the first `simplex lab`")
     return Finding("Work folder", "good", f"{folder}, can be written to")

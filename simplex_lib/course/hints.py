@@ -128,9 +128,7 @@ def symptoms(text: str | None = None) -> Symptoms:
     return Symptoms(wanted, tuple(close[:3]))
 
 
-_COMMON = frozenset(
-    "a an and are at for get i in is it me my of on or the to with".split()  # noqa: SIM905
-)
+_COMMON = frozenset("a an and are at for get i in is it me my of on or the to with".split())
 
 
 def _words(text: str) -> list[str]:

@@ -45,6 +45,25 @@ def show(text: str, rich: str) -> None:
     display({"text/plain": text, "text/html": rich}, raw=True)
 
 
+def show_with(text: str, rich: str, widget: Any) -> None:
+    """HTML, which stays in the saved notebook, and below it a widget, which needs the kernel.
+
+    In a notebook opened again JupyterLab says "Error displaying widget: model not found" in its
+    place. A style that comes with the HTML says instead what to do.
+    """
+    from IPython.display import display
+
+    show(text, rich + _REVIVE)
+    display(widget)
+
+
+_DEAD = ".jp-OutputArea-output.jupyter-widgets:not(:has(*))"
+_REVIVE = (
+    f"<style>{_DEAD}{{font-size:0}}{_DEAD}::after{{content:'Run this cell again to use "
+    f"it.';font-size:var(--jp-content-font-size1,14px);color:{FAINT}}}</style>"
+)
+
+
 def panel(body: str, color: str = BRAND) -> str:
     """A quiet box with a coloured edge; its first words say what the colour says."""
     return (

@@ -165,15 +165,14 @@ class Prediction:
         )
 
     def _ipython_display_(self) -> None:
-        if not page.live():
+        if page.live():
+            asked = f"<div><b>Predict.</b></div>{page.to_html(self.question.text)}"
+            page.show_with(str(self), asked, self.widget())
+        else:
             page.show(str(self), self._repr_html_())
-            return
-        from IPython.display import display
-
-        display(self.widget())
 
     def widget(self) -> Any:
-        """Question, one button an option, and the place of the explanation."""
+        """One button an option, and the place of the explanation."""
         import ipywidgets as w
 
         said = w.VBox([])
@@ -209,8 +208,7 @@ class Prediction:
             verdict += self.question.verdict(before)
             color = page.GOOD if before.right else page.NOT_YET
             said.children = [rendered(page.panel(page.to_html(verdict), color), verdict)]
-        asked = f"<div><b>Predict.</b></div>{page.to_html(self.question.text)}"
-        return w.VBox([rendered(asked, str(self)), *rows, said])
+        return w.VBox([*rows, said])
 
 
 def _static_verdict(option: Option) -> str:

@@ -42,6 +42,11 @@ def test_what_needs_doing_is_said(work, monkeypatch):
     assert "problem</td>" in report._repr_html_() and "pip install ipywidgets" in str(report)
 
 
+def test_a_page_for_everybody_names_no_folder(work, monkeypatch):
+    monkeypatch.setenv("SIMPLEX_BUILD", "1")
+    assert str(work) not in doctor_report()._repr_html_()
+
+
 @pytest.mark.parametrize(
     ("mode", "chapters", "state"),
     [

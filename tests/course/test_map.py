@@ -1,5 +1,6 @@
 """Mirrors simplex_lib/course/map.py."""
 
+import struct
 import xml.etree.ElementTree as xml
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import pytest
 
 from simplex_lib.course import course_map, progress
 from simplex_lib.course.chapters import CHAPTERS, exercise_id
-from simplex_lib.course.map import HEIGHT, PLACES, WIDTH, CourseMap, _corner, draw, map_payload
+from simplex_lib.course.map import CourseMap, map_payload
+from simplex_lib.course.map_picture import HEIGHT, PLACES, SIZE, WIDTH, as_svg, corner
 
 FILES = {n: Path(f"chapters/{n}_t.ipynb") for n in ("00", "01", "02")}
 
@@ -32,14 +34,16 @@ def test_the_picture_is_well_formed_and_the_table_says_the_same(fake):
     progress.record_check("1.1", passed=True, cause=None)
     progress.record_check("1.2", passed=True, cause=None)
     shown = CourseMap(map_payload(files=FILES))
-    picture = xml.fromstring(draw(shown.stops, shown.sentence))
-    titles = [element.text for element in picture.iter("title")]
-    assert len(titles) == 13 and "01 Dot-product attention: 2 of 2 done" in titles
+    picture = xml.fromstring(as_svg(shown.stops, shown.sentence))
     assert picture.get("aria-label") == shown.sentence
     assert (
         "done 2 of 5 exercises" in shown.sentence and "3 of them in this release" in shown.sentence
     )
     assert any("✓ 2 of 2 done" in (element.text or "") for element in picture.iter("text"))
+    drawn = [
+        box for box in picture.iter("rect") if "success" in box.get("style").split("stroke")[0]
+    ]
+    assert len(drawn) == 2  # one filled piece of the bar for each exercise done
     html = shown._repr_html_()
     assert html.count("<tr>") == 14 and "<a href='01_t.ipynb'>Dot-product attention</a>" in html
     assert "03_" not in html
@@ -47,7 +51,7 @@ def test_the_picture_is_well_formed_and_the_table_says_the_same(fake):
 
 
 def test_cards_do_not_overlap_and_needs_come_before(fake):
-    corners = sorted(_corner(stop) for stop in map_payload(files=FILES))
+    corners = sorted(corner(stop) for stop in map_payload(files=FILES))
     for n, (x, y) in enumerate(corners):
         for other_x, other_y in corners[n + 1 :]:
             assert abs(x - other_x) >= WIDTH or abs(y - other_y) >= HEIGHT
@@ -55,6 +59,14 @@ def test_cards_do_not_overlap_and_needs_come_before(fake):
         for before in chapter.needs:
             assert before < chapter.number
             assert PLACES[before][0] <= PLACES[chapter.number][0]
+
+
+def test_the_still_form_is_a_picture_a_sentence_and_a_table(fake, monkeypatch):
+    monkeypatch.setenv("SIMPLEX_BUILD", "1")
+    still, text = (data for data, _ in CourseMap(map_payload(files=FILES)).outputs())
+    width, height = struct.unpack(">II", still["image/png"][16:24])
+    assert (width, height) == SIZE and len(still["image/png"]) < 60_000
+    assert "<svg" not in text["text/html"] and text["text/html"].count("<tr>") == 14
 
 
 def test_the_map_of_the_course_itself_is_drawn():

@@ -26,7 +26,7 @@ def question():
 
 
 def buttons(widget):
-    return [row.children[0] for row in widget.children[1:-1]]
+    return [row.children[0] for row in widget.children[:-1]]
 
 
 def said(widget):
