@@ -25,7 +25,7 @@ LOCKED = dict(
     for line in (ROOT / "requirements.lock").read_text().splitlines()
     if not line.startswith("#")
 )
-PACKAGE_OF = {"markdown_it": "markdown-it-py"}  # where the import has another name
+PACKAGE_OF = {"markdown_it": "markdown-it-py", "PIL": "pillow"}  # where the import has another name
 
 
 def tracked_files() -> list[Path]:
@@ -118,7 +118,8 @@ def test_version_warnings_without_triton(monkeypatch):
 
 
 def test_what_the_library_imports_is_declared():
-    declared = {r.name.lower() for r in RUN_TIME} | {"matplotlib"}  # drawn with only when building
+    only_when_building = {"matplotlib", "pillow"}  # the pictures in stored notebooks
+    declared = {r.name.lower() for r in RUN_TIME} | only_when_building
     missing = set()
     for file in (ROOT / "simplex_lib").rglob("*.py"):
         for name in imported(file):
