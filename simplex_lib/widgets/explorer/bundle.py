@@ -7,8 +7,9 @@ from pathlib import Path
 VIEW = Path(__file__).parent / "view"
 # each after those that it imports from
 MODULES = (
-    *("formulas", "words", "colours", "heat", "strip", "triangles", "table", "facts"),
-    *("second", "cube", "edit", "mount"),
+    *("words", "colours", "formulas", "editing", "space", "paint", "theme", "packets"),
+    *("heat", "strip", "triangles", "table", "facts", "legend", "second", "edit", "edits"),
+    *("stage", "cube", "parts", "mount"),
 )
 
 
@@ -27,7 +28,7 @@ def style() -> str:
 def _module(name: str) -> str:
     """One module in a scope of its own that gives out what it exports."""
     text = (VIEW / f"{name}.js").read_text(encoding="utf-8")
-    text = re.sub(r"^import .*\n", "", text, flags=re.M)
+    text = re.sub(r"^import [^;]*;\n", "", text, flags=re.M)
     if name == "widget":
         return text
     exports = re.findall(r"^export (?:async )?(?:function|const|let) (\w+)", text, flags=re.M)

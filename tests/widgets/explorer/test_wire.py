@@ -1,4 +1,4 @@
-"""Mirrors wire.py, cube.py, colours.py and view/formulas.js of the explorer."""
+"""Mirrors wire.py, cube.py, colours.py and the arithmetic in view/ of the explorer."""
 
 import json
 import math
@@ -61,10 +61,13 @@ def test_ranges_hold_every_query():
 
 
 def in_node(folder: Path, body: str, **packets: tuple[dict, bytes]) -> dict:
-    """Run a script that sees formulas.js and each packet as [header, buffer]; return its answer."""
-    formulas = (bundle.VIEW / "formulas.js").read_text(encoding="utf-8")
-    (folder / "formulas.mjs").write_text(formulas, encoding="utf-8")
-    lines = ['import * as f from "./formulas.mjs"; import fs from "node:fs";']
+    """Run a script that sees the formulas as f and each packet as [header, buffer]."""
+    (folder / "package.json").write_text('{"type": "module"}', encoding="utf-8")
+    lines = ['import fs from "node:fs";']
+    for module in ("formulas", "editing", "space"):
+        shutil.copy(bundle.VIEW / f"{module}.js", folder)
+        lines.append(f'import * as {module} from "./{module}.js";')
+    lines.append("const f = { ...formulas, ...editing, ...space };")
     for name, (header, buffer) in packets.items():
         (folder / f"{name}.json").write_text(json.dumps(header), encoding="utf-8")
         (folder / name).write_bytes(buffer)
