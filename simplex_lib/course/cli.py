@@ -6,11 +6,12 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
+from simplex_lib.course.cli_text import print_audit, print_grade, proven, wrapped
+from simplex_lib.course.lab import lab_command, lab_environment
 from simplex_lib.course.workspace import (
     WorkspaceError,
     describe,
@@ -26,7 +27,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 ANY_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True}
-START_PAGE = "chapters/00_start_here.ipynb"
 
 
 @app.command(context_settings=ANY_ARGUMENTS)
@@ -53,34 +53,6 @@ def lab(
     if hasattr(os, "execve") and os.name == "posix":
         os.execve(command[0], command, environment)  # Ctrl-C and signals reach JupyterLab itself
     raise typer.Exit(subprocess.call(command, env=environment))
-
-
-def lab_command(folder: Path, extra: list[str], *, browser: bool, port: int | None) -> list[str]:
-    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"]
-    if (folder / START_PAGE).exists():
-        command.append(f"--LabApp.default_url=/lab/tree/{START_PAGE}")
-    if not browser:
-        command.append("--no-browser")
-    if port is not None:
-        command.append(f"--port={port}")
-    if hasattr(os, "geteuid") and os.geteuid() == 0 and "--allow-root" not in extra:
-        command.append("--allow-root")
-    return command + extra
-
-
-def lab_environment(folder: Path) -> dict[str, str]:
-    """Kernels find the same work folder, JupyterLab asks for no news; own settings stay."""
-    quiet = {"fetchNews": "false", "checkForUpdates": False}
-    settings = folder / ".jupyter" / "labconfig" / "default_setting_overrides.json"
-    try:
-        settings.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"@jupyterlab/apputils-extension:notification": quiet}, indent=1)
-        settings.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise WorkspaceError(f"{settings} cannot be written: {error.strerror or error}.") from error
-    paths = [os.environ.get("JUPYTER_CONFIG_PATH"), str(folder / ".jupyter")]
-    own = dict(SIMPLEX_WORK=str(folder), JUPYTER_CONFIG_PATH=os.pathsep.join(filter(None, paths)))
-    return os.environ | own
 
 
 @app.command()
@@ -117,7 +89,7 @@ def check(
             all_passed = False
             continue
         _keep(graded)
-        _print_grade(graded)
+        print_grade(graded, {name: e.title for name, e in _exercises().items()})
         all_passed &= graded.passed
     raise typer.Exit(0 if all_passed else 1)
 
@@ -161,29 +133,6 @@ def _keep(graded: Any) -> None:
             return
 
 
-def _print_grade(graded: Any) -> None:
-    known = _exercises()
-    for outcome in graded.outcomes:
-        mark = "✓" if outcome.state == "passed" else "✗" if outcome.state == "not yet" else "·"
-        title = known[outcome.exercise].title
-        typer.echo(f"\n{mark} {outcome.exercise}  {title}: {outcome.state}")
-        if outcome.state == "not yet" or outcome.state == "not reached":
-            _indented(outcome.message)
-    for note in graded.notes:
-        typer.echo("")
-        _indented(note)
-    done = sum(outcome.state == "passed" for outcome in graded.outcomes)
-    typer.echo(f"\n{done} of {len(graded.outcomes)} passed.")
-
-
-def _indented(text: str) -> None:
-    import textwrap
-
-    for line in text.splitlines():
-        for part in textwrap.wrap(line, 76, break_long_words=False) or [""]:
-            typer.echo(f"    {part}")
-
-
 @app.command()
 def hint(exercise: str) -> None:
     """The next hint of an exercise; three in all."""
@@ -203,19 +152,7 @@ def symptom(
     for n, block in enumerate(str(found).split("\n\n")):
         if n:
             typer.echo("")
-        _wrapped(block)
-
-
-def _wrapped(block: str) -> None:
-    import textwrap
-
-    for line in block.splitlines():
-        indent = " " * (len(line) - len(line.lstrip()))
-        more = indent + ("  " if line.lstrip().startswith("- ") else "")
-        typer.echo(
-            textwrap.fill(line.strip(), 78, initial_indent=indent, subsequent_indent=more,
-                          break_long_words=False)
-        )  # fmt: skip
+        wrapped(block)
 
 
 @app.command()
@@ -293,43 +230,8 @@ def audit(
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
     else:
-        _print_audit(rows)
-    raise typer.Exit(0 if all(map(_proven, rows)) else 1)
-
-
-def _proven(row: dict[str, Any]) -> bool:
-    """As the checks promise: all rejected, all named, at least one other way that passes."""
-    return (
-        row["wrong"] == row["rejected"] == row["named"]
-        and row["stub_fails"]
-        and row["solution_passes"]
-        and row["alternatives"] == row["alternatives_pass"] > 0
-    )
-
-
-def _print_audit(rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    names = (
-        "exercise",
-        "wrong",
-        "rejected",
-        "named",
-        "stub fails",
-        "solution passes",
-        "other ways",
-    )
-    table = Table(*names, box=None, pad_edge=False)
-    for row in rows:
-        passing = f"{row['alternatives_pass']} of {row['alternatives']} pass"
-        yes = ["yes" if row[key] else "NO" for key in ("stub_fails", "solution_passes")]
-        counts = [str(row[key]) for key in ("exercise", "wrong", "rejected", "named")]
-        table.add_row(*counts, *yes, passing)
-    console = Console(highlight=False)
-    console.print(table)
-    bad = [row["exercise"] for row in rows if not _proven(row)]
-    console.print(f"Not proven: {', '.join(bad)}." if bad else "All proven.")
+        print_audit(rows)
+    raise typer.Exit(0 if all(map(proven, rows)) else 1)
 
 
 def _exercises() -> dict[str, Any]:
@@ -340,7 +242,7 @@ def _exercises() -> dict[str, Any]:
 
 def _say(make: Any) -> None:
     try:
-        _wrapped(str(make()))
+        wrapped(str(make()))
     except (ValueError, TypeError) as error:
         _fail(str(error))
 

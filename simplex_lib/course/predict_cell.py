@@ -62,7 +62,7 @@ class Question:
         letter = LETTERS[self.options.index(option)]
         if option.right:
             return f"**{letter} is right.** {option.why}".strip()
-        return f"**Not {letter}.** {option.why} *Choose again.*"
+        return f"**Not {letter}.** {option.why}"
 
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -177,6 +177,16 @@ class Prediction:
 
         said = w.VBox([])
         buttons: list[Any] = []
+        before = self.chosen_before()
+        solved = before is not None and before.right
+
+        def say(option: Option, first: str = "") -> None:
+            again = "" if solved or option.right else " *Choose again.*"
+            verdict = f"{first}{self.question.verdict(option)}{again}"
+            rich = page.to_html(verdict, inline="\n\n" not in verdict)
+            note = f"<div>{html.escape(self.note)}</div>" if self.note else ""
+            color = page.GOOD if option.right else page.NOT_YET
+            said.children = [rendered(page.panel(rich + note, color), verdict)]
 
         def mark(option: Option) -> None:
             for button, other in zip(buttons, self.question.options, strict=True):
@@ -186,12 +196,11 @@ class Prediction:
                     button.tooltip = "right" if option.right else "not this one"
 
         def choose(option: Option) -> None:
+            nonlocal solved
             self.choose(option)
+            solved = solved or option.right
             mark(option)
-            color = page.GOOD if option.right else page.NOT_YET
-            note = f"<div>{html.escape(self.note)}</div>" if self.note else ""
-            verdict = self.question.verdict(option)
-            said.children = [rendered(page.panel(page.to_html(verdict) + note, color), verdict)]
+            say(option)
 
         rows = []
         for letter, option in zip(LETTERS, self.question.options, strict=False):
@@ -201,13 +210,9 @@ class Prediction:
             buttons.append(button)
             text = rendered(page.to_html(option.text, inline=True), option.text)
             rows.append(w.HBox([button, text], layout=w.Layout(align_items="center")))
-        before = self.chosen_before()
         if before is not None:
             mark(before)
-            verdict = f"You chose {LETTERS[self.question.options.index(before)]} before. "
-            verdict += self.question.verdict(before)
-            color = page.GOOD if before.right else page.NOT_YET
-            said.children = [rendered(page.panel(page.to_html(verdict), color), verdict)]
+            say(before, f"You chose {LETTERS[self.question.options.index(before)]} before. ")
         return w.VBox([*rows, said])
 
 

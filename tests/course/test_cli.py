@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from simplex_lib import checks
-from simplex_lib.course import cli, grading, progress, reset, workspace
+from simplex_lib.course import cli, grading, lab, progress, reset, workspace
 from simplex_lib.course.grading import Grade, Outcome
 
 
@@ -168,10 +168,10 @@ def test_reset_says_where_the_backup_is(monkeypatch, tmp_path, work):
 def test_the_lab_keeps_the_learners_own_settings(work, monkeypatch):
     monkeypatch.setenv("JUPYTER_CONFIG_PATH", "/mine")
     work.mkdir()
-    environment = cli.lab_environment(work)
+    environment = lab.lab_environment(work)
     assert environment["JUPYTER_CONFIG_PATH"].split(os.pathsep) == ["/mine", str(work / ".jupyter")]
     assert environment["SIMPLEX_WORK"] == str(work)
-    command = cli.lab_command(work, ["--foo=1"], browser=False, port=1234)
+    command = lab.lab_command(work, ["--foo=1"], browser=False, port=1234)
     assert command[-1] == "--foo=1" and "--no-browser" in command and "--port=1234" in command
     assert not any("token" in part for part in command)
 

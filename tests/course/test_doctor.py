@@ -1,6 +1,5 @@
 """Mirrors simplex_lib/course/doctor.py."""
 
-import sys
 import time
 
 import pytest
@@ -23,7 +22,6 @@ def test_the_doctor_is_quick_and_finds_everything(work):
         assert subject in subjects
     assert finding("PyTorch").found.startswith(torch.__version__)
     assert str(work) in finding("Work folder").found and not work.exists()
-    assert "triton" not in sys.modules or "triton.compiler" in sys.modules
 
 
 def test_what_needs_doing_is_said(work, monkeypatch):
