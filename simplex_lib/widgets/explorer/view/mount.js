@@ -299,7 +299,7 @@ export function mount(host, source) {
     const width = root.clientWidth - 32;
     if (width <= 0) return;
     // two columns while both fit, as view.css has it; two maps side by side are alike
-    const beside = state.beside === "second" ? Math.floor(width / 2) - 136 : width - 474;
+    const beside = state.beside === "second" ? Math.floor(width / 2) - 136 : width - 484;
     const size =
       width > 1010
         ? MAP
@@ -310,7 +310,7 @@ export function mount(host, source) {
     root.style.setProperty("--under", size + "px");
     const room = parts.right.clientWidth;
     if (state.beside === "pairs") parts.triangles.layout(Math.max(240, room));
-    if (state.beside === "second") parts.second.heat.layout(Math.max(140, Math.min(MAP, room - 126)));
+    if (state.beside === "second") parts.second.heat.layout(Math.max(140, Math.min(size, room - 126)));
     if (state.beside === "cube") parts.cube.layout(room);
   };
   const themes = watchTheme(root, start.palette, (next) => {

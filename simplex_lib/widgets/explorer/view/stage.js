@@ -93,7 +93,7 @@ export function stagePanel({ s, describe }) {
 
   // shown: { cube, way, at, pair, query, unit, ramp, theme }
   const draw = () => {
-    if (!width || !shown) return;
+    if (!width || !shown?.theme) return;
     const dpr = window.devicePixelRatio || 1,
       pen = canvas.getContext("2d");
     const [w, h] = [Math.round(width * dpr), Math.round(height * dpr)];
