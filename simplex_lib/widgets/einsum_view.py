@@ -80,7 +80,8 @@ def tables(p: EinsumPayload) -> str:
 
 def _grid(x: Operand, lit: Collection[Cell], *, clickable: bool = False) -> str:
     """One tensor: a table for each index of the first of three letters."""
-    title = f"<b>{x.name}</b> {x.letters or 'no letter'} ({', '.join(map(str, x.shape))})"
+    shape = f"{x.letters} ({', '.join(map(str, x.shape))})" if x.shape else "one number"
+    title = f"<b>{x.name}</b> {shape}"
     first = x.letters[0] if len(x.letters) == 3 else ""
     slices = []
     for index in range(x.shape[0]) if first else [None]:

@@ -8,6 +8,13 @@ function themeIsDark() {
   return matchMedia("(prefers-color-scheme: dark)").matches;
 }
 
+// in JupyterLab a plain key pressed on a slider would also reach the notebook: arrows leave the
+// cell, x cuts it
+function keepKeys(el) {
+  if (!el.isConnected) return void requestAnimationFrame(() => keepKeys(el));
+  el.closest(".simplex-widget")?.setAttribute("data-lm-suppress-shortcuts", "true");
+}
+
 function nameParts(el, text) {
   const root = el.closest(".simplex-widget");
   if (!root) return;
@@ -61,6 +68,7 @@ function render({ model, el }) {
     model.save_changes();
   };
   if (!live) return () => clearTimeout(timer);
+  keepKeys(el);
   tellTheme();
   const watcher = new MutationObserver(tellTheme);
   watcher.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light"] });

@@ -87,11 +87,11 @@ class Heads(Widget):
 
     def bind(self, shown: Any) -> None:
         def row_clicked(trace: Any, points: Any, _: Any) -> None:
-            if points.ys:
-                self.change(head=int(trace.name), query=round(points.ys[0]))
+            if points.point_inds:
+                head, query = divmod(points.point_inds[0], len(self.seen.tokens))
+                self.change(head=head, query=query)
 
-        for trace in shown.data[: len(self.logits)]:
-            trace.on_click(row_clicked)
+        shown.data[0].on_click(row_clicked)
 
     def still(self) -> bytes:
         return heads_view.still(self.seen)

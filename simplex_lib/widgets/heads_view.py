@@ -1,9 +1,11 @@
 """Draws a `HeadsPayload`: a map a head, and the chosen row as bars."""
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 from simplex_lib.widgets.heads_maps import COOLEST, HOTTEST, LONGEST, HeadsPayload
+from simplex_lib.widgets.heads_pixels import data_uri
 from simplex_lib.widgets.kit import (
     COLOURS,
     WIDTH,
@@ -46,83 +48,93 @@ def controls(p: HeadsPayload, choices: dict[str, Any]) -> dict[str, Any]:
     )  # fmt: skip
 
 
-def picture(p: HeadsPayload) -> Any:
-    h, s = p.maps.shape[:2]
-    across = min(h, ACROSS)
-    down = math.ceil(h / across)
-    side = min(150, (WIDTH - LEFT - BAR_ROOM - (across - 1) * GAP) // across)
-    maps_high = down * (side + TITLE) + (down - 1) * GAP
-    height = maps_high + UNDER + TITLE + BARS + BARS_UNDER
-    fig = figure(height)
-    fig.update_layout(margin=dict(l=0, r=0, t=0, b=0), bargap=0.25)
+@dataclass(frozen=True)
+class Places:
+    """Where the maps lie, in pixels from the upper left corner."""
 
-    ticks = _ticks(s)
-    for n in range(h):
-        row, column = divmod(n, across)
-        x0 = LEFT + column * (side + GAP)
-        top = row * (side + TITLE + GAP) + TITLE
-        a = str(n + 1) if n else ""
-        last = n + across >= h  # no map below
-        fig.update_layout({
-            f"xaxis{a}": dict(
-                domain=[x0 / WIDTH, (x0 + side) / WIDTH], anchor=f"y{a}", range=[-0.5, s - 0.5],
-                showgrid=False, tickvals=ticks, showticklabels=last,
-                title_text="key" if last else "",
-            ),
-            f"yaxis{a}": dict(
-                domain=[1 - (top + side) / height, 1 - top / height], anchor=f"x{a}",
-                range=[s - 0.5, -0.5], showgrid=False, tickvals=ticks, showticklabels=column == 0,
-                title_text="query" if column == 0 else "",
-            ),
-        })  # fmt: skip
-        fig.add_heatmap(
-            name=str(n), xaxis=f"x{a}", yaxis=f"y{a}", coloraxis="coloraxis", hoverongaps=False,
-            hovertemplate=f"head {n}, query %{{y}}, key %{{x}}: %{{z:.3f}}<extra></extra>",
-        )  # fmt: skip
-        fig.add_annotation(
-            x=(x0 + side / 2) / WIDTH, y=1 - top / height, xref="paper", yref="paper",
-            xanchor="center", yanchor="bottom", showarrow=False, text="",
-        )  # fmt: skip
-    x, y = f"xaxis{h + 1}", f"yaxis{h + 1}"
-    words = [label(token) for token in p.tokens]
-    fig.update_layout({
-        x: dict(domain=[LEFT / WIDTH, 1 - 8 / WIDTH], anchor=f"y{h + 1}", range=[-0.6, s - 0.4],
-                showgrid=False, tickvals=list(range(s)) if s <= 24 else ticks, title_text="key",
-                ticktext=words if s <= 24 else [words[t] for t in ticks]),
-        y: dict(domain=[BARS_UNDER / height, (BARS_UNDER + BARS) / height], anchor=f"x{h + 1}",
-                range=[0, 1.05], tickvals=[0, 0.5, 1], showgrid=True, title_text="weight"),
-        "coloraxis": dict(cmin=0, cmax=1, colorbar=dict(
-            thickness=12, len=maps_high - TITLE - 14, lenmode="pixels", y=1 - (TITLE + 14) / height,
-            yanchor="top", x=1 - (BAR_ROOM - 16) / WIDTH, xanchor="left", outlinewidth=0, xpad=0,
-            ypad=0, tickvals=[0, 0.05, 0.2, 0.5, 1], ticklen=3,
-            title=dict(text="weight", font_size=12),
-        )),
-    })  # fmt: skip
-    fig.add_bar(name="row", x=list(range(s)), xaxis=f"x{h + 1}", yaxis=f"y{h + 1}", width=0.7,
-                hovertemplate="key %{x}: %{y:.3f}<extra></extra>")  # fmt: skip
-    fig.add_annotation(
-        x=LEFT / WIDTH, y=(BARS_UNDER + BARS) / height, xref="paper", yref="paper", text="",
-        xanchor="left", yanchor="bottom", showarrow=False,
+    corners: list[tuple[int, int]]  # of each map, the left and the upper edge
+    side: int  # of each map
+    bottom: int  # of the lowest map
+    down: int  # rows of maps
+
+    @classmethod
+    def of(cls, h: int) -> "Places":
+        across = min(h, ACROSS)
+        down = math.ceil(h / across)
+        side = min(150, (WIDTH - LEFT - BAR_ROOM - (across - 1) * GAP) // across)
+        step = side + TITLE + GAP
+        corners = [(LEFT + n % across * (side + GAP), TITLE + n // across * step) for n in range(h)]
+        return cls(corners, side, TITLE + (down - 1) * step + side, down)
+
+
+def picture(p: HeadsPayload) -> Any:
+    """All maps in one pair of axes that counts pixels, and the row as bars in another."""
+    h, s = p.maps.shape[:2]
+    places = Places.of(h)
+    low = places.bottom + UNDER + TITLE  # upper edge of the bars
+    height = low + BARS + BARS_UNDER
+    cell, edge = places.side / s, LEFT + (min(h, ACROSS) - 1) * (places.side + GAP) + places.side
+    fig = figure(height)
+    fig.update_layout(margin=dict(l=0, r=0, t=0, b=0), hoverdistance=-1)
+
+    ticks, words = _ticks(s), [label(token) for token in p.tokens]
+    bottom = [(x, y) for x, y in places.corners if y + places.side == places.bottom]
+    first = [y for x, y in places.corners if x == LEFT]
+    fig.update_layout(
+        xaxis=dict(domain=[LEFT / WIDTH, edge / WIDTH], range=[LEFT, edge], showgrid=False,
+                   tickvals=[x + (t + 0.5) * cell for x, _ in bottom for t in ticks],
+                   ticktext=[str(t) for _ in bottom for t in ticks], title_text="key"),
+        yaxis=dict(domain=[1 - places.bottom / height, 1], range=[places.bottom, 0], showgrid=False,
+                   tickvals=[y + (t + 0.5) * cell for y in first for t in ticks],
+                   ticktext=[str(t) for _ in first for t in ticks], title_text="query"),
+        xaxis2=dict(domain=[LEFT / WIDTH, 1 - 8 / WIDTH], anchor="y2", range=[-0.6, s - 0.4],
+                    showgrid=False, title_text="key", tickvals=list(range(s)) if s <= 24 else ticks,
+                    ticktext=words if s <= 24 else [words[t] for t in ticks]),
+        yaxis2=dict(domain=[BARS_UNDER / height, (BARS_UNDER + BARS) / height], anchor="x2",
+                    range=[0, 1.05], tickvals=[0, 0.5, 1], showgrid=True, title_text="weight"),
     )  # fmt: skip
+    # one point a row of a map: the nearest one is the row under the pointer
+    rows = [(x, y, n, i) for n, (x, y) in enumerate(places.corners) for i in range(s)]
+    fig.add_scatter(
+        name="rows", x=[x + places.side / 2 for x, *_ in rows], mode="markers", opacity=0,
+        y=[y + (i + 0.5) * cell for _, y, _, i in rows], customdata=[r[2:] for r in rows],
+        hovertemplate="head %{customdata[0]}, query %{customdata[1]}<extra></extra>",
+        marker=dict(color=[0.0] * len(rows), cmin=0, cmax=1, showscale=True, colorbar=dict(
+            thickness=12, len=places.bottom - TITLE - 14, lenmode="pixels", outlinewidth=0,
+            x=1 - (BAR_ROOM - 16) / WIDTH, xanchor="left", y=1 - (TITLE + 14) / height,
+            yanchor="top", xpad=0, ypad=0, ticklen=3,
+            tickvals=[0, *([0.05] if places.down > 1 else []), 0.2, 0.5, 1],
+        )),
+    )  # fmt: skip
+    fig.add_bar(name="row", x=list(range(s)), xaxis="x2", yaxis="y2", width=0.7,
+                hovertemplate="key %{x}: %{y:.3f}<extra></extra>")  # fmt: skip
+    for x, y in places.corners:
+        fig.add_layout_image(x=x, y=y, sizex=places.side, sizey=places.side, xref="x", yref="y",
+                             sizing="stretch", layer="below")  # fmt: skip
+        fig.add_annotation(x=x + places.side / 2, y=y, xref="x", yref="y", xanchor="center",
+                           yanchor="bottom", showarrow=False, text="")  # fmt: skip
+    on_paper = dict(xref="paper", yref="paper", xanchor="left", yanchor="bottom", showarrow=False)
+    fig.add_annotation(x=LEFT / WIDTH, y=(BARS_UNDER + BARS) / height, text="", **on_paper)
+    fig.add_annotation(text="weight", x=1 - (BAR_ROOM - 16) / WIDTH, y=1 - TITLE / height,
+                       yshift=-8, **on_paper)  # fmt: skip
     quiet_axes(fig)
     return fig
 
 
 def draw(fig: Any, p: HeadsPayload, dark: bool) -> None:
     colour, h = COLOURS[dark], len(p.maps)
-    s = p.maps.shape[-1]
-    # None where a key is hidden: NaN is not JSON, and four digits are enough for a colour
-    maps = [[[_cell(x) for x in row] for row in m] for m in p.maps.tolist()]
+    places, maps = Places.of(h), p.maps.numpy()
+    rows, bars = fig.data
     with fig.batch_update():
         for n in range(h):
-            fig.data[n].z = maps[n]
+            fig.layout.images[n].source = data_uri(maps[n], dark=dark)
             title = f"head {n}: {p.entropy[n]:.2f} nats"
             fig.layout.annotations[n].text = f"<b>▸ {title}</b>" if n == p.head else title
-        fig.layout.coloraxis.colorscale = heat_scale(dark)
-        fig.layout.shapes = [_row_mark(n, p, s, colour) for n in range(h)]
-        fig.data[h].y = p.weights
-        fig.data[h].marker.color = colour["key"]
+        fig.layout.shapes = [_row_mark(n, p, places, colour) for n in range(h)]
         fig.layout.annotations[h].text = f"<b>head {p.head}, query {_query_name(p)}</b>"
+        rows.marker.colorscale = heat_scale(dark)
+        bars.y = p.weights
+        bars.marker.color = colour["key"]
 
 
 def still(p: HeadsPayload) -> bytes:
@@ -169,16 +181,13 @@ def _ticks(s: int) -> list[int]:
     return list(range(0, s, step))
 
 
-def _row_mark(n: int, p: HeadsPayload, s: int, colour: dict[str, str]) -> dict[str, Any]:
+def _row_mark(n: int, p: HeadsPayload, places: Places, colour: dict[str, str]) -> dict[str, Any]:
     """A frame round the chosen query in one map; thicker in the chosen head."""
-    a = str(n + 1) if n else ""
+    x, y = places.corners[n]
+    cell = places.side / len(p.tokens)
     line = dict(color=colour["query"], width=3 if n == p.head else 1.5)
-    return dict(type="rect", xref=f"x{a}", yref=f"y{a}", x0=-0.5, x1=s - 0.5, y0=p.query - 0.5,
-                y1=p.query + 0.5, line=line)  # fmt: skip
-
-
-def _cell(x: float) -> float | None:
-    return None if x != x else round(x, 4)
+    return dict(type="rect", xref="x", yref="y", line=line, x0=x, x1=x + places.side,
+                y0=y + p.query * cell, y1=y + (p.query + 1) * cell)  # fmt: skip
 
 
 def _query_name(p: HeadsPayload) -> str:

@@ -34,6 +34,13 @@ def fit_slider(slider: Any, count: int) -> None:
     slider.disabled = count == 1
 
 
+def fit_step(slider: Any, value: float, coarse: float) -> None:
+    """The coarse step, or a finer one that meets a value set by code: a browser would round it."""
+    steps = (coarse, *(step for step in (1, 0.5, 0.25, 0.1, 0.05) if step < coarse), 0.01)
+    off = value - slider.min
+    slider.step = next((x for x in steps if math.isclose(off / x, round(off / x))), 0.01)
+
+
 def figure(height: int, **layout: Any) -> Any:
     """An empty figure of fixed size: see-through, nothing to drag."""
     import plotly.graph_objects as go

@@ -12,6 +12,7 @@ from torch import Tensor
 from simplex_lib.errors import require_count, require_tensor
 from simplex_lib.widgets import online_tables, online_view
 from simplex_lib.widgets.frame import Widget
+from simplex_lib.widgets.kit import fit_step
 from simplex_lib.widgets.online_steps import OnlinePayload, Row, online_payload, read_row
 
 
@@ -81,6 +82,9 @@ class Online(Widget):
     def rows(self, controls: dict[str, Any]) -> list[list[Any]]:
         back, forward = online_view.buttons(self.go)
         return [[back, forward, controls["step"], controls["offset"]]]
+
+    def adapt(self, controls: dict[str, Any]) -> None:
+        fit_step(controls["offset"], self.choices["offset"], 10)
 
     def picture(self) -> Any:
         return online_view.picture(self.seen)

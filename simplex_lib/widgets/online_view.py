@@ -3,7 +3,16 @@
 from collections.abc import Callable
 from typing import Any
 
-from simplex_lib.widgets.kit import COLOURS, WIDTH, figure, png, quiet_axes, signed, still_figure
+from simplex_lib.widgets.kit import (
+    COLOURS,
+    WIDTH,
+    figure,
+    fit_step,
+    png,
+    quiet_axes,
+    signed,
+    still_figure,
+)
 from simplex_lib.widgets.online_steps import FARTHEST, OnlinePayload
 
 LEFT, RIGHT = 58, 12
@@ -20,12 +29,13 @@ def controls(p: OnlinePayload) -> dict[str, Any]:
     style = dict(description_width="initial")
     step = ipywidgets.IntSlider(
         p.step, min=0, max=len(p.steps) - 1, description="blocks read", style=style,
-        layout=dict(width="238px"),
+        layout=dict(width="226px", margin="2px 2px 2px 12px"),
     )  # fmt: skip
     offset = ipywidgets.FloatSlider(
-        p.offset, min=-FARTHEST, max=FARTHEST, step=10, description="offset", style=style,
-        layout=dict(width="226px", margin="2px 2px 2px 12px"), readout_format=".0f",
+        p.offset, min=-FARTHEST, max=FARTHEST, description="offset", style=style,
+        layout=dict(width="222px", margin="2px 2px 2px 12px"), readout_format=".0f",
     )  # fmt: skip
+    fit_step(offset, p.offset, 10)
     return dict(step=step, offset=offset)
 
 

@@ -61,6 +61,9 @@ class Plane(Widget):
     def controls(self) -> dict[str, Any]:
         return plane_view.controls(self.choices)
 
+    def adapt(self, controls: dict[str, Any]) -> None:
+        plane_view.steps(controls, self.choices)
+
     def picture(self) -> Any:
         return plane_view.picture(self.seen)
 

@@ -6,6 +6,7 @@ from simplex_lib.widgets.kit import (
     COLOURS,
     WIDTH,
     figure,
+    fit_step,
     label,
     maths_free,
     png,
@@ -25,13 +26,19 @@ def controls(choices: dict[str, Any]) -> dict[str, Any]:
 
     wide = dict(layout=dict(width="315px"), style=dict(description_width="54px"))
     angle = ipywidgets.FloatSlider(
-        choices["angle"], min=0, max=360, step=5, description="angle °", readout_format=".0f",
+        choices["angle"], min=0, max=360, description="angle °", readout_format=".0f",
         **wide,
     )  # fmt: skip
     length = ipywidgets.FloatSlider(
-        choices["length"], min=0, max=LONGEST, step=0.25, description="length", **wide
+        choices["length"], min=0, max=LONGEST, description="length", **wide
     )
+    steps(dict(angle=angle, length=length), choices)
     return dict(angle=angle, length=length)
+
+
+def steps(sliders: dict[str, Any], choices: dict[str, Any]) -> None:
+    fit_step(sliders["angle"], choices["angle"], 5)
+    fit_step(sliders["length"], choices["length"], 0.25)
 
 
 def picture(p: PlanePayload) -> Any:

@@ -1,13 +1,19 @@
 """Mirrors simplex_lib/widgets/heads*.py: maps against loops, words, bad input, still form."""
 
+import base64
+import io
 import math
 from types import SimpleNamespace
 
+import matplotlib.image
+import numpy as np
 import pytest
 import torch
 
 from simplex_lib.widgets.heads import explore_heads
 from simplex_lib.widgets.heads_maps import heads_payload, read_logits
+from simplex_lib.widgets.heads_pixels import data_uri, pixels
+from simplex_lib.widgets.kit import heat_scale
 
 WORDS = ["Alice", "saw", "<the>", "$5", "rabbit"]
 
@@ -148,11 +154,28 @@ def test_the_view_follows_controls_and_clicks():
     view = widget._view
     view.controls["temperature"].value = 2.0
     assert widget.seen.temperature == 2 and "At T = 2" in view.sentence.value
-    z = view.picture.data[3].z
-    assert z[0][1] is None and z[4][0] == pytest.approx(widget.seen.maps[3, 4, 0].item(), abs=1e-4)
-
-    clicked = SimpleNamespace(ys=[3])
-    view.picture.data[1]._click_callbacks[0](view.picture.data[1], clicked, None)
+    sources = [image.source for image in view.picture.layout.images]
+    assert len(set(sources)) == 4 and sources[0].startswith("data:image/png;base64,")
+    clicked = SimpleNamespace(point_inds=[1 * 5 + 3])
+    view.picture.data[0]._click_callbacks[0](view.picture.data[0], clicked, None)
     assert (widget.choices["head"], widget.choices["query"]) == (1, 3)
     assert view.controls["head"].value == 1 and view.controls["query"].value == 3
     assert "▸" in view.picture.layout.annotations[1].text
+    view.sentence.dark = True
+    assert sources[0] != view.picture.layout.images[0].source
+
+
+@pytest.mark.parametrize("dark", [True, False])
+def test_pixels_of_a_map(dark):
+    scale = dict(heat_scale(dark))
+    found = pixels(np.array([[0, 1.0], [(3 / 7) ** 2, math.nan]]), dark=dark)
+    for at, cell in ((0.0, (0, 0)), (1.0, (0, 1)), ((3 / 7) ** 2, (1, 0))):
+        assert bytes(found[cell][:3]).hex() == scale[at].lstrip("#") and found[cell][3] == 255
+    assert found[1, 1, 3] == 0
+
+
+def test_a_map_is_a_picture_that_others_can_read():
+    map_ = read_logits(*make_inputs()).softmax(-1)[0].numpy()
+    coded = data_uri(map_, dark=False).removeprefix("data:image/png;base64,")
+    image = matplotlib.image.imread(io.BytesIO(base64.b64decode(coded)))
+    np.testing.assert_array_equal((image * 255).round(), pixels(map_, dark=False))
