@@ -242,7 +242,7 @@ check("2.1", pair_logits)
 r"""
 ### A scale that one listing forgot
 
-The paper states the score twice. Eq. 5 has the factor $1/\sqrt d$; the pseudocode of Algorithm 1, which most people will copy, leaves it out; the Triton listing at the end has it again. A small slip, but worth knowing: **use the scale**.
+The paper states the score twice. Eq. 5 has the factor $1/\sqrt d$; the pseudocode of Algorithm 1, three lines that invite copying, leaves it out; the Triton listing at the end has it again. A small slip, but worth knowing: **use the scale**.
 What would happen without it?
 """
 
@@ -274,7 +274,7 @@ explore_pairs(
 # %% [markdown]
 r"""
 The explorer takes a second tensor, `compare`, and shows where the two differ. You should have seen a few cells that gained and a whole field that lost a little: attention moved from the many to the few. In exercises the same view opens on
-*your* tensor and the right one, when you press *show me* under a failed check. It takes any tensor: `explore_pairs(mine, compare=theirs)`.
+*your* tensor and the right one, when you press *Show me my bug* under a failed check. It takes any tensor: `explore_pairs(mine, compare=theirs)`.
 
 ## One softmax over all pairs
 
@@ -507,7 +507,7 @@ print(f"at this rate, s = 8,192 would take {cube_time[192] * (8192 / 192) ** 3 /
 
 # %% [markdown]
 r"""
-Twice the length is eight times the numbers. The time follows unevenly: small cubes fit into the processor's cache and cost less than their share, large ones do not. Time can only be saved by scoring fewer pairs: that is what windows are for. **Memory** is another matter. It can be saved without changing a single number.
+Twice the length is eight times the numbers. The times follow unevenly, since overheads and caches matter at these sizes. Time can only be saved by scoring fewer pairs: that is what windows are for. **Memory** is another matter. It can be saved without changing a single number.
 
 ## Without the cube
 
@@ -554,7 +554,7 @@ for s in (96, 192):
 
 # %% [markdown]
 r"""
-The same numbers, in a fraction of the memory. On a processor it takes longer, for it makes many small steps in place of a few large ones. Inside a GPU kernel the small steps cost little, and the order of work is the one that pays there: merge the query with one second key,
+The same numbers, in a fraction of the memory. On a processor it takes longer, for it makes many small steps in place of a few large ones. Inside one GPU kernel the steps need no launch of their own, and the order of work is the one that suits the machine: merge the query with one second key,
 then do a matrix product, which is what tensor cores are built for. Chapter 11 stands on the next exercise.
 """
 
