@@ -11,6 +11,7 @@ from simplex_lib.widgets.explorer.colours import PALETTE
 from simplex_lib.widgets.explorer.cube import POINTS, top_points, wire_cube
 from simplex_lib.widgets.explorer.explaining import TOP, WHOLE, Explained, explain
 from simplex_lib.widgets.explorer.reading import Pairs
+from simplex_lib.widgets.explorer.recipes import ALL
 from simplex_lib.widgets.explorer.sentences import EDITED, EFFECT, faults
 from simplex_lib.widgets.explorer.wire import join_ranges, ranges, wire
 
@@ -98,11 +99,11 @@ class Book:
 
     def _troubled(self) -> bool:
         """Whether some sentence will be long; the view then gives every sentence more room."""
-        if len(self.recipes) > 1 or self.recipes[0] != "all pairs":
+        if self.recipes != (ALL,):
             return True
         p, heads = self.pairs, range(len(self.pairs.heads))
         if p.kind == "logits":
             return bool((p.visible & ~np.isfinite(p.values)).any())
         queries = list(self.sample())[:: max(1, len(self.sample()) // 8)] or [0]
-        asked = [self.explained(h, i, self.recipes[0]) for h in heads for i in queries]
+        asked = [self.explained(h, i, ALL) for h in heads for i in queries]
         return any(faults(x, p.tokens) for x in asked)

@@ -9,6 +9,7 @@ Entropies are in nats.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -105,11 +106,11 @@ def explain(
         fine = good & (twin.marks == GOOD)
         difference = np.where((visible | twin.visible) & fine, p - twin.p, np.nan)
         other = np.where(twin.visible & (twin.marks == GOOD), twin.p, np.nan)
-    maps = dict(
+    maps: dict[str, Any] = dict(
         probs=np.where(visible & good, p, np.nan),
         logits=look.logits,
         asymmetry=np.where(either, p - p.T, np.nan),
-        product=np.where(visible.any(1)[:, None] & visible.any(0), product, np.nan),
+        product=np.where(visible.any(1, keepdims=True) & visible.any(0), product, np.nan),
         difference=difference,
         other=other,
     )

@@ -61,7 +61,7 @@ def explore_pairs(
     Raises:
         ValueError: a shape, a name or an index cannot be shown; the message says which and why.
     """
-    given = dict(tokens=tokens, w1=w1, w2=w2, causal=causal, batch=batch)
+    given: dict[str, Any] = dict(tokens=tokens, w1=w1, w2=w2, causal=causal, batch=batch)
     pairs = read_pairs(tensor, heads=heads, kind=kind, **given)
     s, n_heads = len(pairs.tokens), len(pairs.heads)
     other = None

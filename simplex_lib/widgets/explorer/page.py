@@ -32,7 +32,7 @@ def page(
             for want, (header, body) in dict(frames=frames, cube=cube).items():
                 packet = dict(header=header, body=base64.b64encode(body).decode())
                 packets[f"{want}:{h}:{recipe}"] = packet
-    start = book.start | dict(queries=chosen, chunk=0)
+    start: dict[str, Any] = book.start | dict(queries=chosen, chunk=0)
     data = json.dumps(dict(start=start, options=options, packets=packets), ensure_ascii=False)
     data = data.replace("<", "\\u003c")
     return f"""<!doctype html>

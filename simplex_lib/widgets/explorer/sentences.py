@@ -73,7 +73,7 @@ def _asymmetry(x: Explained, query: str, rows: tuple, tokens: tuple[str, ...]) -
 
 
 def _difference(x: Explained, query: str, rows: tuple, tokens: tuple[str, ...]) -> str:
-    if not rows or abs(rows[0].prob - rows[0].other) < 5e-7:
+    if x.difference is None or not rows or abs(rows[0].prob - rows[0].other) < 5e-7:
         return f"{query} reads the same in both tensors."
     r, gap = rows[0], float(np.nansum(np.abs(x.difference))) / 2
     return (
@@ -86,7 +86,8 @@ def _difference(x: Explained, query: str, rows: tuple, tokens: tuple[str, ...]) 
 def faults(x: Explained, tokens: tuple[str, ...]) -> list[str]:
     """What is wrong with the map, gravest first; empty for a right one."""
     f, said = x.faults, []
-    if marked := f.nan + f.infinite:
+    if f.first_bad:
+        marked = f.nan + f.infinite
         what = " or ".join(w for w, c in (("NaN", f.nan), ("infinite", f.infinite)) if c)
         noun = "entry is" if marked == 1 else "entries are"
         text = f"{marked} {noun} {what}, {_first(f.first_bad, marked, tokens)}"
@@ -94,7 +95,7 @@ def faults(x: Explained, tokens: tuple[str, ...]) -> list[str]:
             text += "; a softmax over this gives NaN everywhere, so the others are shown without"
             text += " it" if marked == 1 else " them"
         said.append(text + ".")
-    if f.negative:
+    if f.first_negative:
         noun = "entry is" if f.negative == 1 else "entries are"
         where = _first(f.first_negative, f.negative, tokens)
         said.append(f"{f.negative} {noun} negative, {where}; a probability cannot be.")

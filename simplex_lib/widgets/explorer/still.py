@@ -38,8 +38,8 @@ def still(book: Book, h: int, i: int, mode: str) -> bytes:
     from matplotlib.figure import Figure
 
     panels = [Panel(x := book.explained(h, i, r), getattr(x, mode), mode, r) for r in book.recipes]
-    if book.compare is not None and len(panels) == 1:
-        x = panels[0].x
+    x = panels[0].x
+    if x.other is not None and len(panels) == 1:
         panels = [Panel(x, getattr(x, mode), mode, "this tensor")]
         panels.append(Panel(x, x.other, "probs", "the other tensor"))
     tokens = book.pairs.tokens

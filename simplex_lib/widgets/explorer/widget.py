@@ -89,7 +89,7 @@ class Explorer(Shown, anywidget.AnyWidget):
         self.send(dict(id=wish["id"], header=header), [body])
 
     @property
-    def sentence(self) -> str:
+    def sentence(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
         """What is seen now, in words; with several recipes, under each."""
         book = self.book
         told = [
@@ -109,10 +109,9 @@ class Explorer(Shown, anywidget.AnyWidget):
         return stills.table(self.book, self.head, self.query, self.mode, rows)
 
     def _repr_mimebundle_(self, **kwargs: Any):
-        found = super()._repr_mimebundle_(**kwargs)
-        data, *rest = found if isinstance(found, tuple) else (found,)
+        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
         # for readers of a saved notebook in which no widget can be drawn
-        return ({**(data or {}), "text/html": self._in_words()}, *rest)
+        return {**data, "text/html": self._in_words()}, metadata
 
     def _in_words(self) -> str:
         return f"<p>{html.escape(self.sentence)}</p>\n{self.table()}"
