@@ -44,6 +44,7 @@ def audit_one(exercise: Exercise) -> dict[str, Any]:
     )
 
 
+@cache
 def confusion(exercise: Exercise) -> dict[str, Report]:
     """What the check says of each named wrong answer."""
     return {w.name: examine(exercise, w.answer, trust_chapters=True) for w in exercise.wrong}

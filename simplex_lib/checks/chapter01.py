@@ -262,6 +262,10 @@ class Widest(TorchDispatchMode):
         super().__init__()
         self.s, self.seen = s, False
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else the first use imports torch._dynamo, which takes seconds
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         made = func(*args, **(kwargs or {}))
         shapes = (x.shape for x in tree_leaves(made) if isinstance(x, Tensor))

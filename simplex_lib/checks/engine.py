@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import time
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 from simplex_lib.checks.compare import (
@@ -31,7 +32,7 @@ SECONDS = 10.0  # for one call of the answer
 SHRINK_SECONDS = 3.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trial:
     """One case, asked."""
 
@@ -142,12 +143,13 @@ def _same_mistake(exercise: Exercise, trials: list[Trial]) -> Wrong | None:
     If there is none: in every plain float64 case. Then another mistake shows in the others, and
     will be named once this one is mended.
     """
-    plain = [trial for trial in trials if trial.case.variant == "float64"]
-    for asked in (trials, plain):
+    agree = cache(partial(_agrees, exercise))
+    telling = sorted(trials, key=lambda trial: not trial.failed)  # one of these soon says no
+    for asked in (telling, [t for t in telling if t.case.variant == "float64"]):
         if not any(trial.failed for trial in asked):
             continue
         for wrong in exercise.wrong:
-            if all(_agrees(exercise, wrong, trial) for trial in asked):
+            if all(agree(wrong, trial) for trial in asked):
                 return wrong
     return None
 

@@ -86,7 +86,7 @@ class Difference:
         return float(self.expected[self.index])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Wrong:
     """A mistake that learners make. says: one true sentence that names it, not the answer."""
 
@@ -124,7 +124,7 @@ def call_with_arguments(answer: Any, arguments: Mapping[str, Any]) -> Any:
     return answer(*arguments.values())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Exercise:
     """See the module's docstring.
 
