@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simplex_lib.widgets.explorer.explaining import GOOD, Explained
+from simplex_lib.widgets.explorer.explaining import Explained
+from simplex_lib.widgets.explorer.looking import GOOD
 from simplex_lib.widgets.explorer.sentences import percent
 
 POINTS = 2000

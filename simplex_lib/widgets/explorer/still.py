@@ -11,7 +11,8 @@ import numpy as np
 
 from simplex_lib.widgets.explorer.book import Book
 from simplex_lib.widgets.explorer.colours import FIRST, PALETTE, SECOND
-from simplex_lib.widgets.explorer.explaining import GOOD, Explained
+from simplex_lib.widgets.explorer.explaining import Explained
+from simplex_lib.widgets.explorer.looking import GOOD
 from simplex_lib.widgets.explorer.sentences import label, name, number
 
 SIGNED = ("asymmetry", "difference")

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from simplex_lib.widgets.explorer.explaining import GOOD, Explained
+from simplex_lib.widgets.explorer.explaining import Explained
+from simplex_lib.widgets.explorer.looking import GOOD
 from simplex_lib.widgets.explorer.sentences import say
 
-EMPTY, ZERO = 0, 1  # codes beside explaining.NAN = 2 and NEGATIVE = 3
+EMPTY, ZERO = 0, 1  # codes beside looking.NAN = 2 and NEGATIVE = 3
 FIRST_CODE, LAST_CODE = 4, 65535
 DEPTH = 80.0  # nats below the query's best pair under which the wire says "zero" (e^-80 = 2e-35)
 NUMBERS = ("first", "second", "prob", "logit", "share", "product", "swapped", "other")

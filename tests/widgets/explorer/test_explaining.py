@@ -1,4 +1,4 @@
-"""Mirrors reading.py, recipes.py, explaining.py and sentences.py of the explorer."""
+"""Mirrors reading.py, recipes.py, looking.py, explaining.py and sentences.py of the explorer."""
 
 import itertools
 import math
@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from simplex_lib.widgets.explorer.explaining import NAN, NEGATIVE, explain
+from simplex_lib.widgets.explorer.explaining import explain
+from simplex_lib.widgets.explorer.looking import NAN, NEGATIVE
 from simplex_lib.widgets.explorer.reading import guess_kind, read_pairs
 from simplex_lib.widgets.explorer.recipes import ALL, FIRST, RECIPES, SECOND
 from simplex_lib.widgets.explorer.sentences import say
