@@ -119,6 +119,7 @@ class Layer(nn.Module):
 
     maps: tuple[str, ...] = MAPS
     bias = False
+    wo: nn.Linear  # made with the five others, by name
 
     def __init__(self, d_model: int, n_heads: int, w1: int | None = None, w2: int | None = None):
         super().__init__()
@@ -244,7 +245,7 @@ class RightByHeads(Layer):
                 maps.append(logits.masked_fill(late | (back[:, k : k + 1] >= w2), -math.inf))
                 values.append(v1 * v2[:, k : k + 1])
             heads.append(torch.cat(maps, -1).softmax(-1) @ torch.cat(values, 1))
-        return torch.cat(heads, -1) @ self.wo.weight.T
+        return torch.cat(heads, -1) @ self.wo.weight.mT
 
 
 LAYER = Exercise(
