@@ -27,12 +27,20 @@ def lab_command(folder: Path, extra: list[str], *, browser: bool, port: int | No
 
 def lab_environment(folder: Path) -> dict[str, str]:
     """Kernels find the same work folder, JupyterLab asks for no news; own settings stay."""
-    quiet = {"fetchNews": "false", "checkForUpdates": False}
+    overrides = {
+        "@jupyterlab/apputils-extension:notification": {
+            "fetchNews": "false",
+            "checkForUpdates": False,
+        },
+        # a link to the ledger opens a page, not its source
+        "@jupyterlab/docmanager-extension:plugin": {
+            "defaultViewers": {"markdown": "Markdown Preview"}
+        },
+    }
     settings = folder / ".jupyter" / "labconfig" / "default_setting_overrides.json"
     try:
         settings.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"@jupyterlab/apputils-extension:notification": quiet}, indent=1)
-        settings.write_text(text, encoding="utf-8")
+        settings.write_text(json.dumps(overrides, indent=1), encoding="utf-8")
     except OSError as error:
         raise WorkspaceError(f"{settings} cannot be written: {error.strerror or error}.") from error
     paths = [os.environ.get("JUPYTER_CONFIG_PATH"), str(folder / ".jupyter")]

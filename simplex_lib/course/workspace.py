@@ -15,6 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = ("chapters", "exercises", "solutions")
+LEDGER = Path("claims", "README.md")  # chapters link to it
 
 
 class WorkspaceError(OSError):
@@ -58,7 +59,7 @@ def notebooks(kind: str, folder: Path | None = None) -> dict[str, Path]:
 
 
 def prepare(root: Path = ROOT, folder: Path | None = None) -> Prepared:
-    """Copy every notebook of the course that the work folder lacks; never touch one it has.
+    """Copy every notebook that the work folder lacks, and the ledger; never touch what it has.
 
     Raises:
         WorkspaceError: the folder cannot be written to.
@@ -66,6 +67,9 @@ def prepare(root: Path = ROOT, folder: Path | None = None) -> Prepared:
     folder = folder or work_folder()
     copied, older, unreadable = [], [], []
     try:
+        if (root / LEDGER).exists():
+            (folder / LEDGER).parent.mkdir(parents=True, exist_ok=True)
+            _copy_new(root / LEDGER, folder / LEDGER)
         for kind in KINDS:
             (folder / kind).mkdir(parents=True, exist_ok=True)
             for source in notebooks(kind, root).values():

@@ -9,10 +9,13 @@ function themeIsDark() {
 }
 
 // in JupyterLab a plain key pressed on a slider would also reach the notebook: arrows leave the
-// cell, x cuts it
+// cell, x cuts it. Shortcuts are looked for from the focused element upwards, so that one says no.
 function keepKeys(el) {
   if (!el.isConnected) return void requestAnimationFrame(() => keepKeys(el));
-  el.closest(".simplex-widget")?.setAttribute("data-lm-suppress-shortcuts", "true");
+  const root = el.closest(".simplex-widget");
+  root?.addEventListener("focusin", (event) =>
+    event.target.setAttribute("data-lm-suppress-shortcuts", "true"),
+  );
 }
 
 function nameParts(el, text) {

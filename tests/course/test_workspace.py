@@ -35,6 +35,13 @@ def test_the_first_start_copies_every_notebook(course, work):
     assert describe(prepared) == [f"Copied 3 notebooks to {work}."]
 
 
+def test_the_ledger_comes_along_since_chapters_link_to_it(course, work):
+    (course / "claims").mkdir()
+    (course / "claims/README.md").write_text("# The claims ledger")
+    prepare(course)
+    assert (work / "claims/README.md").read_text() == "# The claims ledger"
+
+
 def test_what_is_there_is_never_overwritten(course, work):
     prepare(course)
     mine = work / "exercises/01_a.ipynb"

@@ -19,7 +19,8 @@ import { number, plain, same, shown } from "./words.js";
 
 const MAP = 380,
   IDLE = "Point at a cell, a row or a triangle to light the pair everywhere.";
-let instances = 0;
+// in a notebook every widget loads this module anew, so that a counter would begin at 0 each time
+const anId = () => `x3-${Math.random().toString(36).slice(2, 10)}-`;
 
 export function mount(host, source) {
   const { start, options } = source,
@@ -71,7 +72,7 @@ export function mount(host, source) {
   const parts = buildParts({
     start,
     state,
-    id: `x3-${instances++}-`,
+    id: anId(),
     n,
     words,
     named,
@@ -283,6 +284,8 @@ export function mount(host, source) {
     for (const name of ["query", "mode", "head", "recipe", "beside"]) root.dataset[name] = state[name];
     if (telling) tell();
   }
+  // JupyterLab looks for shortcuts from the focused element upwards, so that one must say no itself
+  root.addEventListener("focusin", (e) => e.target.setAttribute("data-lm-suppress-shortcuts", "true"));
   root.addEventListener("keydown", (e) => {
     if (e.key === "Escape" && (state.held || state.hover || state.cursor)) {
       state.hover = null;
