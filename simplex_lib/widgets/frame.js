@@ -8,14 +8,14 @@ function themeIsDark() {
   return matchMedia("(prefers-color-scheme: dark)").matches;
 }
 
-// in JupyterLab a plain key pressed on a slider would also reach the notebook: arrows leave the
-// cell, x cuts it. Shortcuts are looked for from the focused element upwards, so that one says no.
-function keepKeys(el) {
-  if (!el.isConnected) return void requestAnimationFrame(() => keepKeys(el));
+// a plain key pressed on a control would also reach the notebook, where arrows leave the cell and
+// x cuts it; keys with Ctrl, Alt or Cmd are still the notebook's
+function keepKeys(el, frames = 600) {
   const root = el.closest(".simplex-widget");
-  root?.addEventListener("focusin", (event) =>
-    event.target.setAttribute("data-lm-suppress-shortcuts", "true"),
-  );
+  if (!root && frames) requestAnimationFrame(() => keepKeys(el, frames - 1)); // not on the page yet
+  root?.addEventListener("keydown", (event) => {
+    if (!event.ctrlKey && !event.altKey && !event.metaKey) event.stopPropagation();
+  });
 }
 
 function nameParts(el, text) {

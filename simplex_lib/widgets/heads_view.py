@@ -81,12 +81,14 @@ def picture(p: HeadsPayload) -> Any:
     bottom = [(x, y) for x, y in places.corners if y + places.side == places.bottom]
     first = [y for x, y in places.corners if x == LEFT]
     fig.update_layout(
-        xaxis=dict(domain=[LEFT / WIDTH, edge / WIDTH], range=[LEFT, edge], showgrid=False,
+        xaxis=dict(domain=[(LEFT - 2) / WIDTH, (edge + 2) / WIDTH], range=[LEFT - 2, edge + 2],
+                   showgrid=False, title_text="key",
                    tickvals=[x + (t + 0.5) * cell for x, _ in bottom for t in ticks],
-                   ticktext=[str(t) for _ in bottom for t in ticks], title_text="key"),
-        yaxis=dict(domain=[1 - places.bottom / height, 1], range=[places.bottom, 0], showgrid=False,
+                   ticktext=[str(t) for _ in bottom for t in ticks]),
+        yaxis=dict(domain=[1 - (places.bottom + 2) / height, 1], range=[places.bottom + 2, 0],
+                   showgrid=False, title_text="query",
                    tickvals=[y + (t + 0.5) * cell for y in first for t in ticks],
-                   ticktext=[str(t) for _ in first for t in ticks], title_text="query"),
+                   ticktext=[str(t) for _ in first for t in ticks]),
         xaxis2=dict(domain=[LEFT / WIDTH, 1 - 8 / WIDTH], anchor="y2", range=[-0.6, s - 0.4],
                     showgrid=False, title_text="key", tickvals=list(range(s)) if s <= 24 else ticks,
                     ticktext=words if s <= 24 else [words[t] for t in ticks]),
@@ -130,7 +132,10 @@ def draw(fig: Any, p: HeadsPayload, dark: bool) -> None:
             fig.layout.images[n].source = data_uri(maps[n], dark=dark)
             title = f"head {n}: {p.entropy[n]:.2f} nats"
             fig.layout.annotations[n].text = f"<b>▸ {title}</b>" if n == p.head else title
-        fig.layout.shapes = [_row_mark(n, p, places, colour) for n in range(h)]
+        marked = f"{p.head} {p.query} {dark}"  # most changes leave the marks where they are
+        if not fig.layout.shapes or fig.layout.shapes[0].name != marked:
+            marks = [_row_mark(n, p, places, colour) for n in range(h)]
+            fig.layout.shapes = [mark | dict(name=marked) for mark in marks]
         fig.layout.annotations[h].text = f"<b>head {p.head}, query {_query_name(p)}</b>"
         rows.marker.colorscale = heat_scale(dark)
         bars.y = p.weights
