@@ -19,8 +19,9 @@ STATUSES = {
 INTRO = """# The claims ledger
 
 Every claim of the papers that the course repeats, tests or corrects: where it stands, what it says,
-what we found. Reproduced and corrected claims carry a test in the folder `tests/claims`, marked with
-the claim's name; it runs with all others, so that a claim which stops to hold fails the suite. This page is rendered from the `.toml` files beside it by `tools/build_claims.py`.
+what we found. Reproduced and corrected claims carry a test in the folder `tests/claims`, marked
+with the claim's name; it runs with all others, so that a claim which stops to hold fails the
+suite. This page is rendered from the `.toml` files beside it by `tools/build_claims.py`.
 
 """
 

@@ -174,7 +174,7 @@ def call_guarded(
         if error.args:  # PyTorch raises these too, with a message
             _note_exception(outcome, error)
         else:
-            outcome.problem, outcome.says = "stub", "This exercise is not written yet."
+            outcome.problem, outcome.says = "stub", _say_stub(answer, error)
     except Rejected as error:
         outcome.problem, outcome.says, outcome.rejected = error.cause, str(error), True
     except MemoryError as error:
@@ -201,6 +201,15 @@ def call_guarded(
                 "other numbers afterwards. Methods that end in _ and assignments to slices do that."
             )
     return outcome
+
+
+def _say_stub(answer: Any, error: NotImplementedError) -> str:
+    """Whose function is still empty: the answer's own, or one that it calls."""
+    code = traceback.extract_tb(error.__traceback__)[-1]
+    own = {getattr(answer, "__name__", ""), "__init__", "forward"}
+    if code.name in own or code.name.startswith("<"):
+        return "Fill in the cell above, then run it and this one."
+    return f"Your answer calls `{code.name}`, and that one is still empty."
 
 
 def _note_exception(outcome: Outcome, error: Exception) -> None:

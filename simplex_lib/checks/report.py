@@ -18,7 +18,8 @@ class Report:
         went wrong ("stub", "raised", "timeout", "exit", "library", "mutated", "none", "shape",
         "dtype", "nan", "memory", ...), or "other" where the numbers match nothing known.
     message: plain text, complete. details: the numbers, one line each, already in message.
-    first_wrong: index of the first difference; got, expected: the outputs (float64) of case,
+    output: name and axes of the output that differs, as in "lse: b h i".
+    first_wrong: index of its first difference; got, expected: that output (float64) for case,
         which is the smallest failing one that was found.
     """
 
@@ -29,6 +30,7 @@ class Report:
     headline: str
     says: str
     details: tuple[str, ...] = ()
+    output: str = ""
     first_wrong: tuple[int, ...] | None = None
     got: Any = None
     expected: Any = None

@@ -92,7 +92,8 @@ def buttons(report: Any) -> Any:
     exercise = lookup(report.exercise)
     places = {name: w.VBox([]) for name in ("hints", "bug")}
     row = []
-    view = bug_view(report, getattr(exercise, "outputs", ()))
+    output = getattr(report, "output", "")
+    view = bug_view(report, (output,) if output else ())
     if view is not None:
         row.append(w.Button(description="Show me my bug", layout=w.Layout(width="auto")))
         row[-1].on_click(lambda _: _toggle_bug(places["bug"], view))

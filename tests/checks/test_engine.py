@@ -108,7 +108,14 @@ def test_an_unwritten_answer_is_not_called_wrong():
     def stub(x, scale):
         raise NotImplementedError
 
-    assert examine(total(), stub).cause == "stub"
+    report = examine(total(), stub)
+    assert report.cause == "stub" and "Fill in the cell above" in report.message
+
+    def needs_it(x, scale):
+        return stub(x, scale)
+
+    report = examine(total(), needs_it)
+    assert report.cause == "stub" and "calls stub, and that one is still empty" in report.message
 
 
 def test_an_answer_right_for_one_variant_only_is_told_so():

@@ -7,6 +7,7 @@ import torch
 
 from simplex_lib.widgets import explore_pairs
 
+pytestmark = pytest.mark.browser
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 WORDS = ["the", "white", "rabbit", "ran", "and", "the", "cat", "saw", "the", "rabbit", "run", "."]
