@@ -34,6 +34,12 @@ def source_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
+def content_hash(notebook: nbformat.NotebookNode) -> str:
+    """Of what a reader sees: the cells below the top one, which holds measured times."""
+    cells = [(cell.cell_type, cell.source) for cell in notebook.cells[1:]]
+    return hashlib.sha256(json.dumps(cells).encode()).hexdigest()
+
+
 def wanted(source: Source, kind: Kind, receipt: dict[str, Any] | None) -> nbformat.NotebookNode:
     """The notebook as it must be, but for its outputs."""
     notebook = project(source, kind)
@@ -41,7 +47,10 @@ def wanted(source: Source, kind: Kind, receipt: dict[str, Any] | None) -> nbform
     top.metadata["simplex"] = {"role": "top"}
     notebook.cells.insert(0, top)
     notebook.metadata["kernelspec"], notebook.metadata["language_info"] = KERNELSPEC, LANGUAGE
-    notebook.metadata["simplex"] = {"source_hash": source_hash(source.path)}
+    notebook.metadata["simplex"] = {
+        "source_hash": source_hash(source.path),  # stale or not
+        "content_hash": content_hash(notebook),  # new to a reader or not
+    }
     if receipt:
         notebook.metadata["simplex"]["receipt"] = receipt
     return notebook

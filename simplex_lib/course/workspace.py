@@ -78,7 +78,7 @@ def prepare(root: Path = ROOT, folder: Path | None = None) -> Prepared:
                     copied.append(target)
                     continue
                 try:
-                    if source_hash(target) != source_hash(source):
+                    if content_hash(target) != content_hash(source):
                         older.append(target)
                 except ValueError:
                     unreadable.append(target)
@@ -90,7 +90,7 @@ def prepare(root: Path = ROOT, folder: Path | None = None) -> Prepared:
     return Prepared(folder, tuple(copied), tuple(older), tuple(unreadable))
 
 
-def source_hash(path: Path) -> str | None:
+def content_hash(path: Path) -> str | None:
     """The version of the course that a notebook was made from; None if it does not say.
 
     Raises:
@@ -98,7 +98,7 @@ def source_hash(path: Path) -> str | None:
     """
     try:
         found = json.loads(path.read_bytes())["metadata"].get("simplex", {})
-        return found.get("source_hash")
+        return found.get("content_hash")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} is not a notebook: {error!r}") from error
 

@@ -14,7 +14,7 @@ NAMES = ("chapters/01_a.ipynb", "exercises/01_a.ipynb", "solutions/01_a.ipynb")
 
 def notebook(version, text="x = 1"):
     cell = {"cell_type": "code", "metadata": {}, "source": text, "outputs": []}
-    return json.dumps({"metadata": {"simplex": {"source_hash": version}}, "cells": [cell]})
+    return json.dumps({"metadata": {"simplex": {"content_hash": version}}, "cells": [cell]})
 
 
 @pytest.fixture
