@@ -133,3 +133,20 @@ def test_virtual_entities_are_the_only_keys():
     q, k1, k2 = draw(n, 3), draw(m, 3), draw(m, 3)
     scores = torch.einsum("id,jd,kd->ijk", q, k1, k2)
     assert scores.numel() == n * m**2
+
+
+@pytest.mark.claim("fs-window")
+def test_a_query_far_from_the_start_sees_w1_times_w2_pairs():
+    seen = pair_window(40, 12, 5)
+    assert int(seen[39].sum()) == 12 * 5 and int(seen[0].sum()) == 1
+    assert seen[39, 28:, 35:].all()
+    assert seen[39, 30, 39] and seen[39, 39, 35]  # either key may be the later one
+
+
+@pytest.mark.claim("fs-rotation")
+def test_a_common_rotation_changes_the_trilinear_score_and_not_the_dot_product():
+    a, b, c = draw(3, 6)
+    rotation = torch.linalg.qr(draw(6, 6)).Q
+    torch.testing.assert_close((rotation @ a) @ (rotation @ b), a @ b)
+    turned = ((rotation @ a) * (rotation @ b) * (rotation @ c)).sum()
+    assert abs(turned - (a * b * c).sum()) > 0.1
