@@ -29,30 +29,29 @@ def start_page(lab: Lab) -> bytes:
     """The map of the course, on the page that the lab opens with."""
     with lab.open(notebook("chapters/00_*"), width=WIDTH, height=900) as page:
         page.run_all()
-        page.show(next(cell for cell in page.cells() if cell.source == "course_map()"), above=1)
-        return page.page.screenshot()
+        return look(page, next(x for x in page.cells() if x.source == "course_map()"), above=1)
 
 
 def explorer(lab: Lab) -> bytes:
     """All pairs of keys that one query reads, in chapter 02."""
-    with lab.open(notebook("chapters/02_*"), width=WIDTH, height=1150) as page:
+    with lab.open(notebook("chapters/02_*"), width=WIDTH, height=1220) as page:
         page.run_all()
         page.page.locator(".x3[data-query]").first.wait_for()
-        page.show(next(cell for cell in page.widgets() if "explore_pairs" in cell.source))
-        return page.page.screenshot()
+        return look(page, next(x for x in page.widgets() if "explore_pairs" in x.source))
 
 
 def failed_check(lab: Lab) -> bytes:
     """A softmax over one key where both were meant: the check says so."""
-    with lab.open(notebook("exercises/02_*"), width=WIDTH, height=760) as page:
+    with lab.open(notebook("exercises/02_*"), width=WIDTH, height=880) as page:
         stub, check = (page.find(exercise="2.2", role=role) for role in ("stub", "check"))
         page.write(stub, stub.source.replace("raise NotImplementedError", SECOND_KEY_ONLY))
         page.run_all()
         area = page.area(check)
         area.get_by_role("button", name="Hint 1 of 3").click()
         area.get_by_role("button", name="Hint 2 of 3").wait_for()
-        page.show(stub)
-        return page.page.screenshot()
+        area.get_by_role("button", name="Show me my bug").click()
+        area.locator(".x3[data-query]").wait_for()
+        return look(page, check)  # the cell above holds most of an answer
 
 
 PICTURES: dict[str, Callable[[Lab], bytes]] = {
@@ -60,6 +59,14 @@ PICTURES: dict[str, Callable[[Lab], bytes]] = {
     "explorer": explorer,
     "check": failed_check,
 }
+
+
+def look(page: Any, cell: Any, *, above: int = 0) -> bytes:
+    """The window with a cell at its top; cells that come into view may still grow."""
+    for _ in range(3):
+        page.show(cell, above=above)
+        page.page.wait_for_timeout(300)
+    return page.page.screenshot()
 
 
 def notebook(pattern: str) -> str:

@@ -40,7 +40,7 @@ window.inPage = (() => {
   async function show(n, above = 0) {
     const { content } = panel();
     content.activeCellIndex = n;
-    await content.scrollToItem(Math.max(0, n - above), "start");
+    await content.scrollToItem(Math.max(0, n - above), "start", 0);
   }
 
   const restart = () => panel().sessionContext.session.kernel.restart();
@@ -52,19 +52,47 @@ window.inPage = (() => {
     await tick(100); // until the observers of sizes have run
   }
 
-  // pictures: canvases, drawings and images that are more than an icon
+  // pictures: canvases, drawings, images and boards of numbers that are more than an icon
 
   const large = (element) => {
     const { width, height } = element.getBoundingClientRect();
     return width > 60 && height > 60;
   };
-  const pictures = (root) => [...root.querySelectorAll("canvas, svg, img")].filter(large);
+  const pictures = (root) => [...root.querySelectorAll("canvas, svg, img, .sx-board")].filter(large);
 
   // one text for all that a picture shows; it differs when the picture does
   const fingerprint = (root) =>
     pictures(root)
       .map((x) => (x.localName === "canvas" ? x.toDataURL() : x.localName === "img" ? x.src : x.outerHTML))
       .join("\n");
+
+  // ids that stand more than once on the page: widgets that share names and so disturb each other
+  const twice = () => {
+    const ids = [...document.querySelectorAll(".jp-Cell-outputArea [id]")].map((x) => x.id);
+    return [...new Set(ids.filter((id, n) => ids.indexOf(id) !== n))];
+  };
+
+  // the place of each control, as text
+  const choices = (root) =>
+    [...root.querySelectorAll("input, select, [aria-selected], [aria-checked], [aria-valuenow]")]
+      .map((x) => [x.value, x.checked, x.ariaSelected, x.ariaChecked, x.ariaValueNow].join())
+      .join("\n");
+
+  // focus a control and remember what stands beside it; then ask what has changed, and whether the
+  // keyboard is still there. Of a slider the picture is expected, of other controls any effect.
+  let held;
+  function hold(control) {
+    const area = control.closest(".jp-Cell-outputArea");
+    const slides = control.matches(".noUi-handle, input[type=range], [role=slider]");
+    control.focus();
+    held = { area, slides, picture: fingerprint(area), choice: choices(area) };
+  }
+  function changed() {
+    const { area, slides, picture, choice } = held;
+    if (!area.contains(document.activeElement)) return "";
+    if (fingerprint(area) !== picture) return "picture";
+    return !slides && choices(area) !== choice ? "choice" : "";
+  }
 
   // words, each with the element it stands in
   function* words(root) {
@@ -76,6 +104,12 @@ window.inPage = (() => {
     }
   }
 
+  function box(text) {
+    const range = document.createRange();
+    range.selectNodeContents(text);
+    return range.getBoundingClientRect();
+  }
+
   const said = (text) => text.data.trim().replace(/\s+/g, " ").slice(0, 60);
 
   // what stands out on the right, and words that the element round them cuts off
@@ -83,13 +117,11 @@ window.inPage = (() => {
     const found = [];
     if (root.scrollWidth > root.clientWidth + 1) found.push(`too wide by ${root.scrollWidth - root.clientWidth} px`);
     for (const [text, parent] of words(root)) {
-      const range = document.createRange();
-      range.selectNodeContents(text);
-      const { left, right } = range.getBoundingClientRect();
+      const { left, right } = box(text);
       for (let x = parent; x !== root; x = x.parentElement) {
-        const how = getComputedStyle(x).overflowX, box = x.getBoundingClientRect();
-        if (how === "auto" || how === "scroll" || box.width < 2) break; // can be scrolled to, or is for screen readers
-        if (how !== "visible" && (right > box.right + 1 || left < box.left - 1)) {
+        const how = getComputedStyle(x).overflowX, edge = x.getBoundingClientRect();
+        if (how === "auto" || how === "scroll" || edge.width < 2) break; // can be scrolled to, or is for screen readers
+        if (how !== "visible" && (right > edge.right + 1 || left < edge.left - 1)) {
           found.push(`cut: ${said(text)}`);
           break;
         }
@@ -99,8 +131,11 @@ window.inPage = (() => {
   }
 
   // words with less contrast to what is behind them than 4.5, signs with less than 3
-  // (WCAG 2.2, sections 1.4.3 and 1.4.11); words on a canvas or a shape cannot be judged so
+  // (WCAG 2.2, sections 1.4.3 and 1.4.11); words on a canvas cannot be judged so
   function faint(root) {
+    const canvases = [...root.querySelectorAll("canvas")].map((x) => x.getBoundingClientRect());
+    const painted = ({ left, right, top, bottom }) =>
+      canvases.some((c) => c.left < right && left < c.right && c.top < bottom && top < c.bottom);
     const parse = (colour) => (colour.match(/[\d.]+/g) ?? [0, 0, 0, 0]).map(Number);
     const light = (rgb) => {
       const [r, g, b] = rgb.map((v) => (v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4));
@@ -115,7 +150,7 @@ window.inPage = (() => {
     const found = [];
     for (const [text, parent] of words(root)) {
       const style = getComputedStyle(parent);
-      if (parent.closest(":disabled, [aria-disabled=true]")) continue;
+      if (parent.closest(":disabled, [aria-disabled=true]") || painted(box(text))) continue;
       const back = behind(parent), ink = parse(parent.closest("svg") ? style.fill : style.color);
       if (ink.length < 3) continue; // painted by a gradient or not at all
       const [dim, bright] = [light(over(ink, back)), light(back)].sort((a, b) => a - b);
@@ -125,5 +160,5 @@ window.inPage = (() => {
     return found;
   }
 
-  return { ready, command, cells, write, show, restart, files, pictures, fingerprint, clipped, faint };
+  return { ready, command, cells, write, show, restart, files, pictures, twice, hold, changed, clipped, faint };
 })();

@@ -10,10 +10,11 @@ from typing import Any
 
 from playwright.sync_api import TimeoutError as TooLong
 
-SLIDERS = ".noUi-handle, input[type=range], [role=slider]"
-CHOICES = (
-    "[role=option][aria-selected=true], [role=application][tabindex='0'], select, "
-    "[role=radio][aria-checked=true], input[type=radio]:checked"
+# what takes the arrow keys, and keys that move it: forth, or back where it is at its end
+HANDLES = (
+    ".noUi-handle, input[type=range], [role=slider], [role=option][aria-selected=true], "
+    "[role=application][tabindex='0'], [role=radio][aria-checked=true], input[type=radio]:checked, "
+    "select"
 )
 KEYS = ("ArrowRight", "ArrowLeft", "ArrowDown", "ArrowUp")
 
@@ -129,33 +130,24 @@ class Notebook:
         cells = [x for x in self.cells() if any(live in o.get("data", {}) for o in x.outputs)]
         return [x for x in cells if self.area(x).evaluate("(x) => inPage.pictures(x).length")]
 
-    def moves(self, cell: Cell) -> dict[str, bool]:
-        """Every slider of a widget, and other choices up to the first that does: does it move?"""
-        found = {}
-        for kind in (SLIDERS, CHOICES):
-            for n, handle in enumerate(self.area(cell).locator(kind).all()):
-                if handle.is_visible() and (kind == SLIDERS or True not in found.values()):
-                    found[f"{kind.split(',')[0]} {n}"] = self.press(handle)
-        return found
+    def handles(self, cell: Cell) -> list[Any]:
+        """All that takes arrow keys under a cell and is enabled."""
+        found = self.area(cell).locator(HANDLES).all()
+        return [handle for handle in found if handle.is_visible() and handle.is_enabled()]
 
-    def press(self, handle: Any, keys: Sequence[str] = KEYS, seconds: float = 2) -> bool:
-        """Whether one of these keys, pressed on a handle, changes the picture beside it."""
-        beside = "inPage.fingerprint(x.closest('.jp-Cell-outputArea'))"
-        handle.focus()
-        before = handle.evaluate(f"(x) => {beside}")
-        held = handle.element_handle()
+    def press(self, handle: Any, keys: Sequence[str] = KEYS, seconds: float = 1) -> str:
+        """What one of these keys, pressed on a handle, changes: "picture", "choice" or nothing."""
+        self.page.evaluate("(x) => inPage.hold(x)", handle.element_handle())
         for key in keys:
             self.page.keyboard.press(key)
             try:
-                self.page.wait_for_function(
-                    f"([x, before]) => {beside} !== before",
-                    arg=[held, before],
-                    timeout=1000 * seconds,
+                found = self.page.wait_for_function(
+                    "() => inPage.changed()", timeout=1000 * seconds
                 )
-                return True
+                return found.json_value()
             except TooLong:  # at the end of its way, say: the next key goes back
                 continue
-        return False
+        return ""
 
     def files(self, *, open: bool) -> None:
         """Open or close the list of files, which takes a quarter of the width."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ import pytest
 from .conftest import CHAPTERS, ROOT
 
 RUN_SECONDS = 60
+EXPLORED = """(x) => ({
+  query: x.dataset.query, pixels: x.querySelector("canvas.x3-canvas").toDataURL()
+})"""
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -35,11 +39,13 @@ def test_every_cell_runs(chapter):
 
 
 def test_nothing_is_clipped_at_1200_pixels(chapter):
-    parts = chapter.page.locator(".jp-OutputArea-output, .jp-MarkdownOutput")
     for files in (True, False):
         chapter.files(open=files)
-        found = parts.evaluate_all("(all) => all.map(inPage.clipped)")
-        assert [x for part in found for x in part] == [], f"list of files open: {files}"
+        assert settled(chapter, "clipped") == [], f"list of files open: {files}"
+
+
+def test_no_two_widgets_share_a_name(chapter):
+    assert chapter.page.evaluate("inPage.twice()") == []
 
 
 def test_every_widget_moves_by_keyboard(chapter):
@@ -48,11 +54,32 @@ def test_every_widget_moves_by_keyboard(chapter):
     for cell in widgets:
         name = f"{Path(chapter.path).stem[:2]}_cell{cell.index}"
         chapter.shot(f"{name}_before", chapter.area(cell))
-        moved = chapter.moves(cell)
+        moved = {label(handle): chapter.press(handle) for handle in chapter.handles(cell)}
         chapter.shot(f"{name}_after", chapter.area(cell))
-        assert True in moved.values(), f"no key changes the picture of {cell.source}"
-        stuck = [handle for handle, moves in moved.items() if not moves and "Ui" in handle]
-        assert stuck == [], f"sliders that change no picture in {cell.source}"
+        assert "picture" in moved.values(), f"no key changes the picture of {cell.source}"
+        stuck = [handle for handle, what in moved.items() if not what]
+        assert stuck == [], f"arrow keys do not reach these in {cell.source}"
+
+
+def label(handle: Any) -> str:
+    return handle.evaluate(
+        "(x) => `${x.className} ${x.ariaLabel ?? x.labels?.[0]?.innerText ?? x.id}`"
+    )
+
+
+def test_every_explorer_follows_the_keys_and_the_theme(chapter):
+    explorers = chapter.page.locator(".x3[data-query]").all()
+    assert explorers or not chapter.path.startswith("chapters/02"), "chapter 02 explores"
+    for explorer in explorers:
+        before = explorer.evaluate(EXPLORED)
+        assert chapter.press(explorer.get_by_role("option", selected=True))
+        after = explorer.evaluate(EXPLORED)
+        assert before["query"] != after["query"] and before["pixels"] != after["pixels"]
+        chapter.theme("JupyterLab Dark")
+        explorer.and_(chapter.page.locator(".x3-dark")).wait_for()
+        dark = explorer.evaluate(EXPLORED)
+        chapter.theme("JupyterLab Light")
+        assert dark["query"] == after["query"] and dark["pixels"] != after["pixels"]
 
 
 def test_a_question_explains_the_wrong_option_and_the_right_one(chapter, lab):
@@ -82,10 +109,23 @@ def test_the_dark_theme_leaves_everything_readable(chapter):
     chapter.theme("JupyterLab Dark")
     for cell in chapter.widgets():
         chapter.shot(f"{Path(chapter.path).stem[:2]}_cell{cell.index}_dark", chapter.area(cell))
-    parts = chapter.page.locator(".jp-OutputArea-output")
-    found = parts.evaluate_all("(all) => all.map(inPage.faint)")
+    found = settled(chapter, "faint")
     chapter.theme("JupyterLab Light")
-    assert [x for part in found for x in part] == []
+    assert found == []
+
+
+def settled(chapter: Any, what: str, seconds: float = 5) -> list[str]:
+    """What is clipped or faint under each cell, once it is in view and has laid itself out."""
+    found = []
+    for cell in chapter.cells():
+        parts = chapter.node(cell).locator(".jp-OutputArea-output, .jp-MarkdownOutput")
+        limit = time.monotonic() + seconds
+        while any(wrong := parts.evaluate_all(f"(all) => all.flatMap((x) => inPage.{what}(x))")):
+            if time.monotonic() > limit:
+                found += [f"{cell.source[:40]!r}: {x}" for x in wrong]
+                break
+            chapter.page.wait_for_timeout(100)
+    return found
 
 
 def test_nothing_went_wrong_on_the_page(chapter):

@@ -57,7 +57,7 @@ WRONG = {
 def test_a_wrong_answer_is_named_and_a_right_one_counts(lab, name):
     assert name[:2] in WRONG, f"say in WRONG what a learner of {name} may write first"
     wrong = WRONG[name[:2]]
-    with lab.open(f"exercises/{name}.ipynb") as notebook:
+    with lab.open(f"exercises/{name}.ipynb", height=1400) as notebook:
         notebook.run_all(60)
         assert [(x.source, x.errors) for x in notebook.cells() if x.errors] == []
         checks = [x for x in notebook.cells() if x.simplex.get("role") == "check"]
