@@ -5,9 +5,16 @@ online_softmax.py    the same, block by block, and the merge of two parts
 trilinear.py         attention over pairs of keys
 trilinear_online.py  the same without the cube
 triple_product.py    the score of the 2-simplicial Transformer of 2019
+determinant.py       pairs scored by 3 x 3 determinants, which rotations leave alone
 layers.py            both attentions as nn.Module
 """
 
+from simplex_lib.attention.determinant import (
+    as_trilinear,
+    determinant_attention,
+    determinant_attention_with_lse,
+    determinant_logits,
+)
 from simplex_lib.attention.dot_product import (
     causal_mask,
     dot_product_attention,
@@ -38,7 +45,11 @@ __all__ = [
     "MultiHeadAttention",
     "SoftmaxState",
     "TwoSimplicialAttention",
+    "as_trilinear",
     "causal_mask",
+    "determinant_attention",
+    "determinant_attention_with_lse",
+    "determinant_logits",
     "dot_product_attention",
     "dot_product_attention_with_lse",
     "dot_product_logits",
