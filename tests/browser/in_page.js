@@ -119,9 +119,11 @@ window.inPage = (() => {
     for (const [text, parent] of words(root)) {
       const { left, right } = box(text);
       for (let x = parent; x !== root; x = x.parentElement) {
-        const how = getComputedStyle(x).overflowX, edge = x.getBoundingClientRect();
-        if (how === "auto" || how === "scroll" || edge.width < 2) break; // can be scrolled to, or is for screen readers
-        if (how !== "visible" && (right > edge.right + 1 || left < edge.left - 1)) {
+        const { overflowX, textOverflow, paddingRight } = getComputedStyle(x);
+        const edge = x.getBoundingClientRect();
+        if (["auto", "scroll"].includes(overflowX) || edge.width < 2) break; // can be scrolled to, or is for screen readers
+        const end = edge.right - (textOverflow === "ellipsis" ? parseFloat(paddingRight) : 0);
+        if (overflowX !== "visible" && (right > end + 1 || left < edge.left - 1)) {
           found.push(`cut: ${said(text)}`);
           break;
         }
