@@ -26,6 +26,8 @@ After this chapter you can
 * solve an exercise, be told *why* a wrong answer is wrong, and ask for a hint,
 * say what this machine can run, and what may be skipped.
 
+If `einsum` is an old friend, go straight to [the first exercise](#The-first-exercise).
+
 **How to read.** Run a cell with Shift + Enter and the next one follows; *Run All Cells* in the menu *Run* starts the whole page. What you see before that was recorded when the page was made: pictures stand still until you run them.
 """
 
@@ -36,6 +38,101 @@ from simplex_lib.course import check, course_map, doctor_report, hint, predict, 
 
 # %%
 from simplex_lib.widgets import explore_einsum
+
+# %% [markdown]
+r"""
+## One tool: einsum
+
+Start with numbers. Two weights, and two rows of values:
+
+$$w = (0.25,\; 0.75) \qquad v = \begin{pmatrix} 4 & 0 \\ 0 & 8 \end{pmatrix}$$
+
+Mixing the rows by their weights gives $0.25 \cdot (4, 0) + 0.75 \cdot (0, 8) = (1, 6)$. With a letter for each axis, $j$ for the row and $d$ for the column, this is
+
+$$\text{mixed}_d = \sum_j w_j\, v_{jd}$$
+
+The formula holds four facts: $w$ has the axis $j$; $v$ has the axes $j$ and $d$; the result has $d$; and $j$, which the result lacks, is summed. `einsum` takes exactly these four facts and nothing else: `"j,jd->d"`.
+"""
+
+# %%
+w = torch.tensor([0.25, 0.75])
+v = torch.tensor([[4.0, 0.0], [0.0, 8.0]])
+mixed = torch.einsum("j,jd->d", w, v)
+assert mixed.tolist() == [1.0, 6.0]
+mixed
+
+# %% [markdown]
+r"""
+Three rules carry the whole course.
+
+1. **A letter in two inputs ties two axes together.** They must have the same size, and only equal positions meet.
+2. **A letter that is missing after the arrow is summed.**
+3. **A letter after the arrow stays**, and the order there is the order of the axes.
+
+Which numbers meet, and what is summed? Choose an equation below, then pick one cell of the result and look at which cells of the inputs light up. Try `ij,jd->id`, then take away the `d` after the arrow, then make it `ij,kd->id`.
+"""
+
+# %%
+explore_einsum("ij,jd->id")
+
+# %% [markdown]
+r"""
+You should have seen that for `ij,jd->id` one cell of the result lights a *row* of the first input and a *column* of the second: that is a matrix product. Without `d` after the arrow the whole second input lights up, since its
+columns are added too. And with `ij,kd->id` no letter is shared, so every number of one row meets every number of one column: nothing is matched, and the result is a product of two sums.
+"""
+
+# %% [markdown]
+r"""
+## The first exercise
+
+You know enough for it. Exercises live in a notebook of their own, so that your work and these pages never get in each other's way. Open it with the link under the statement: it holds the statement again, an empty function and a cell that
+checks it. Run its first cell first; that one imports what you need.
+"""
+
+# %% [markdown] tags=["exercise"]
+r"""
+### Exercise 0.1: Mix the values &nbsp; (5 minutes)
+
+Now there are several heads, and in each head several readers. Reader $i$ of head $h$ has weights of its own, and all of them mix the same rows of `values`:
+
+$$\text{mixed}_{ihd} = \sum_j \text{weights}_{hij}\; \text{values}_{jd}$$
+
+Write it as one `torch.einsum`. Shapes: `weights` is (h, i, j), `values` is (j, d), and the result is (i, h, d), with the reader first. The weights need not sum to 1; they are used as they are.
+"""
+
+
+# %% tags=["exercise"]
+def mix(weights, values):
+    """Every head's and reader's weighted sum of the values: (h, i, j), (j, d) -> (i, h, d)."""
+    ### BEGIN SOLUTION
+    return torch.einsum("hij,jd->ihd", weights, values)
+    ### END SOLUTION
+
+
+# %% tags=["exercise"]
+check("0.1", mix)
+
+# %% [markdown]
+r"""
+Before you solve it, solve it *wrongly* once: sum over the wrong letter, or forget one. The check does not just say no. It runs the mistakes that people make on the same inputs, and if one of them gives your very numbers, it tells you
+which mistake that is.
+
+Stuck? `hint("0.1")` gives the first of three hints: the idea, where to look, and then the shape of the code. The button under a failed check does the same. If you know the symptom but not the cause, look it up:
+"""
+
+# %%
+symptoms("transposed")
+
+# %% [markdown]
+r"""
+## What is kept, and where
+
+* Your notebooks are in the folder `work/`. The originals stay untouched; starting the lab again never overwrites what you wrote, also after an upgrade of the course.
+* Passed checks, hints seen and your answers to the questions above are in `work/progress.json`. Restart the kernel, close the browser: they stay.
+* `simplex check 00` in a terminal runs the same checks, in a process with limits on time and memory. `simplex reset 0.1` gives one exercise back its empty function, after a backup. `simplex progress` shows where you are.
+* A check stops an endless Python loop after ten seconds. In a notebook your code runs in the notebook's own process, so three things cannot be contained there: a crash inside compiled code, `os._exit`, and an allocation that the machine
+  can just grant. If you expect one of these, use the terminal.
+"""
 
 # %% [markdown]
 r"""
@@ -54,10 +151,9 @@ r"""
 You need Python, a little PyTorch (make a tensor, index it, know what `x.shape` says) and what a matrix product is. You do not need a GPU, and you do not need to have read a paper.
 
 * If you have written an attention layer before, skim chapter 01 and do exercises 1.4 and 1.5. Chapter 02 needs those two.
-* If `einsum` is an old friend, skip to *The first exercise* below.
 * Chapters 09 to 12 write kernels in Triton. Triton exists for Linux. On a machine without a GPU they run slowly but truly, in Triton's interpreter; on macOS and Windows these chapters show recorded results.
 
-Two questions to warm up. Choose an answer before you scroll: guessing first is how the explanation sticks.
+Two questions on what you bring along. Choose an answer before you scroll: guessing first is how the explanation sticks.
 """
 
 # %% tags=["predict"]
@@ -105,46 +201,9 @@ doctor_report()
 
 # %% [markdown]
 r"""
-## One tool: einsum
+## Three at once
 
-Start with numbers. Two weights, and two rows of values:
-
-$$w = (0.25,\; 0.75) \qquad v = \begin{pmatrix} 4 & 0 \\ 0 & 8 \end{pmatrix}$$
-
-Mixing the rows by their weights gives $0.25 \cdot (4, 0) + 0.75 \cdot (0, 8) = (1, 6)$. With a letter for each axis, $j$ for the row and $d$ for the column, this is
-
-$$\text{mixed}_d = \sum_j w_j\, v_{jd}$$
-
-The formula holds four facts: $w$ has the axis $j$; $v$ has the axes $j$ and $d$; the result has $d$; and $j$, which the result lacks, is summed. `einsum` takes exactly these four facts and nothing else: `"j,jd->d"`.
-"""
-
-# %%
-w = torch.tensor([0.25, 0.75])
-v = torch.tensor([[4.0, 0.0], [0.0, 8.0]])
-mixed = torch.einsum("j,jd->d", w, v)
-assert mixed.tolist() == [1.0, 6.0]
-mixed
-
-# %% [markdown]
-r"""
-Three rules are all there is.
-
-1. **A letter in two inputs ties two axes together.** They must have the same size, and only equal positions meet.
-2. **A letter that is missing after the arrow is summed.**
-3. **A letter after the arrow stays**, and the order there is the order of the axes.
-
-Which numbers meet, and what is summed? Choose an equation below, then pick one cell of the result and look at which cells of the inputs light up. Try `ij,jd->id`, then take away the `d` after the arrow, then make it `ij,kd->id`.
-"""
-
-# %%
-explore_einsum("ij,jd->id")
-
-# %% [markdown]
-r"""
-You should have seen that for `ij,jd->id` one cell of the result lights a *row* of the first input and a *column* of the second: that is a matrix product. Without `d` after the arrow the whole second input lights up row by row, since its
-columns are added too. And with `ij,kd->id` no letter is shared, so every number of one row meets every number of one column: nothing is matched, and the result is a product of two sums.
-
-The rules do not stop at two inputs. With three, `"id,jd,kd->ijk"` multiplies three numbers and sums over $d$:
+The rules of einsum do not stop at two inputs. With three, `"id,jd,kd->ijk"` multiplies three numbers and sums over $d$:
 
 $$a_{ijk} = \sum_d q_{id}\, k_{jd}\, k'_{kd}$$
 
@@ -173,73 +232,34 @@ cube = torch.einsum("id,jd,kd->ijk", q, k1, k2)
 by_hand = sum(q[2, c] * k1[5, c] * k2[0, c] for c in range(d))
 assert cube.shape == (s, s, s)
 assert torch.isclose(cube[2, 5, 0], by_hand)
-print("multiplications:", 2 * s**3 * d)
+print("the score of query 2 with keys 5 and 0:", round(float(by_hand), 3))
 
 # %% [markdown]
 r"""
-## The first exercise
-
-Exercises live in a notebook of their own, so that your work and these pages never get in each other's way. Open it with the link under the statement: it holds the statement again, an empty function and a cell that checks it.
-"""
-
-# %% [markdown] tags=["exercise"]
-r"""
-### Exercise 0.1: Mix the values &nbsp; (5 minutes)
-
-Now there are several heads, and in each head several readers. Reader $i$ of head $h$ has weights of its own, and all of them mix the same rows of `values`:
-
-$$\text{mixed}_{ihd} = \sum_j \text{weights}_{hij}\; \text{values}_{jd}$$
-
-Write it as one `torch.einsum`. Shapes: `weights` is (h, i, j), `values` is (j, d), and the result is (i, h, d), with the reader first.
-"""
-
-
-# %% tags=["exercise"]
-def mix(weights, values):
-    """Every head's and reader's weighted sum of the values: (h, i, j), (j, d) -> (i, h, d)."""
-    ### BEGIN SOLUTION
-    return torch.einsum("hij,jd->ihd", weights, values)
-    ### END SOLUTION
-
-
-# %% tags=["exercise"]
-check("0.1", mix)
-
-# %% [markdown]
-r"""
-Before you solve it, solve it *wrongly* once: sum over the wrong letter, or forget one. The check does not just say no. It runs the mistakes that people make on the same inputs, and if one of them gives your very numbers, it tells you
-which mistake that is.
-
-Stuck? `hint("0.1")` gives the first of three hints: the idea, where to look, and then the shape of the code. The button under a failed check does the same. If you know the symptom but not the cause, look it up:
-"""
-
-# %%
-symptoms("transposed")
-
-# %% [markdown]
-r"""
-### What is kept, and where
-
-* Your notebooks are in the folder `work/`. The originals stay untouched; starting the lab again never overwrites what you wrote, also after an upgrade of the course.
-* Passed checks, hints seen and your answers to the questions above are in `work/progress.json`. Restart the kernel, close the browser: they stay.
-* `simplex check 00` in a terminal runs the same checks, in a process with limits on time and memory. `simplex reset 0.1` gives one exercise back its empty function, after a backup. `simplex progress` shows where you are.
-* A check stops an endless Python loop after ten seconds. In a notebook your code runs in the notebook's own process, so three things cannot be contained there: a crash inside compiled code, `os._exit`, and an allocation that the machine
-  can just grant. If you expect one of these, use the terminal.
-
 ## Notation, on one page
 
 One letter an axis, everywhere in the course:
 
-| letter | axis | | name | meaning |
-|:--|:--|:--|:--|:--|
-| b | batch | | `q`, `k`, `v` | query, key, value, (b, h, s, d) |
-| h | head of the query | | `k1`, `k2`, `v1`, `v2` | the two keys and two values of a triple |
-| g | head of the keys, if fewer | | `logits` | scores before the softmax |
-| i | query position | | `probs` | after it; one query's sum to 1 |
-| j | first key position | | `out` | what attention returns |
-| k | second key position | | `lse` | natural logarithm of a query's sum of exponentials |
-| s | sequence length | | `scale` | factor on the logits, usually $1/\sqrt{d}$ |
-| d | head dimension | | `w1`, `w2` | windows of the first and second key |
+| letter | axis |
+|:--|:--|
+| b | batch |
+| h | head of the query |
+| g | head of the keys, where they have fewer |
+| i | query position |
+| j, k | first and second key position |
+| s | sequence length |
+| d | head dimension |
+
+| name | meaning |
+|:--|:--|
+| `q`, `k`, `v` | query, key, value, each (b, h, s, d) |
+| `k1`, `k2`, `v1`, `v2` | the two keys and the two values of a triple |
+| `logits` | scores before the softmax |
+| `probs` | shares after it; those of one query sum to 1 |
+| `out` | what attention returns |
+| `lse` | natural logarithm of a query's sum of exponentials |
+| `scale` | factor on the logits, usually $1/\sqrt{d}$ |
+| `w1`, `w2` | windows of the first and the second key |
 
 A **window** of $w$ is the interval $i - w < j \le i$: the query's own position counts, so $w = 1$ sees only itself. **Causal** means that query $i$ sees positions up to $i$. $x \circ y$ is the product number by number. In code the second key of
 the papers, $k'$, is `k2`.
@@ -260,10 +280,9 @@ predict(
 )
 
 # %%
-w, i = 3, 7
-seen = [j for j in range(10) if i - w < j <= i]
-assert seen == [5, 6, 7]
-seen
+w = 3
+for i in range(5):  # near the start there is less to see
+    print("query", i, "sees", [j for j in range(10) if i - w < j <= i])
 
 # %% [markdown]
 r"""

@@ -11,7 +11,7 @@ from simplex_lib.checks.exercise import Draw, Exercise, Right, Wrong
 
 
 def mix_inputs(draw: Draw, *, h: int, i: int, j: int, d: int) -> dict[str, Any]:
-    return dict(weights=draw.uniform(0, 1, h, i, j).softmax(-1), values=draw.normal(j, d))
+    return dict(weights=draw.uniform(0, 2, h, i, j), values=draw.normal(j, d))
 
 
 def truth_mix(weights: Tensor, values: Tensor) -> Tensor:
@@ -48,6 +48,14 @@ def wrong_mean(weights: Tensor, values: Tensor) -> Tensor:
     return torch.einsum("hij,jd->ihd", weights, values) / weights.shape[-1]
 
 
+def wrong_normalised(weights: Tensor, values: Tensor) -> Tensor:
+    return torch.einsum("hij,jd->ihd", weights / weights.sum(-1, keepdim=True), values)
+
+
+def wrong_softmax(weights: Tensor, values: Tensor) -> Tensor:
+    return torch.einsum("hij,jd->ihd", weights.softmax(-1), values)
+
+
 def right_by_rows(weights: Tensor, values: Tensor) -> Tensor:
     return sum(
         (weights[:, :, j, None] * row for j, row in enumerate(values)),
@@ -73,8 +81,8 @@ EXERCISES = (
             Wrong(
                 "order",
                 wrong_order,
-                "The right numbers in another order: h comes before i. "
-                "The letters after the arrow say which axis comes first.",
+                "The right numbers in another order: the reader i should come first and the head h "
+                "second. The letters after the arrow say which axis comes first.",
             ),
             Wrong(
                 "transposed",
@@ -85,8 +93,9 @@ EXERCISES = (
             Wrong(
                 "unmatched",
                 wrong_unmatched,
-                "The two inputs have no letter in common, so every weight meets every row, and you "
-                "get the same mixture for all readers. A shared letter ties two axes together.",
+                "The two inputs have no letter in common, so every weight meets every row: each "
+                "reader gets the plain sum of all rows, times the sum of its weights. "
+                "A shared letter ties two axes together.",
             ),
             Wrong(
                 "heads-summed",
@@ -104,20 +113,32 @@ EXERCISES = (
                 "mean",
                 wrong_mean,
                 "The sum is right and then it is divided by the number of rows. "
-                "The weights already sum to 1, so nothing is left to divide by.",
+                "The weights say how much each row counts; nothing is left to divide by.",
+            ),
+            Wrong(
+                "normalised",
+                wrong_normalised,
+                "Each reader's weights were divided by their sum first. "
+                "They are used as they are here, whatever they sum to.",
+            ),
+            Wrong(
+                "softmax",
+                wrong_softmax,
+                "A softmax was taken of the weights first. They are weights already, "
+                "and used as they are.",
             ),
         ),
         right=(Right("row by row", right_by_rows),),
         hints=(
             "Write the formula with its letters first. Which letter appears on the right of the "
             "equals sign only? That one is summed.",
-            "einsum wants the letters of each input, separated by a comma, then an arrow, then the "
-            'letters that stay: "..,..->..".',
-            "weights has the letters i and j, values has j and d, the result has i and d: "
+            "einsum wants the letters of each input, in the order of its axes, with a comma between "
+            "them; then an arrow; then the letters that stay, in the order of the result.",
+            "weights has the letters h, i and j, values has j and d, the result has i, h and d: "
             'einsum("<weights>,<values>-><result>", weights, values).',
         ),
         why="The letter j stands in both inputs and not after the arrow, so it is matched and "
-        "summed: one line for three loops.",
+        "summed: one line for four loops.",
         another_way="`(weights @ values).transpose(0, 1)` is the same. einsum earns its keep when "
         "more than two inputs meet, as from chapter 02 on.",
     ),

@@ -11,7 +11,7 @@ from torch import Tensor
 from simplex_lib.checks.exercise import Case, Exercise
 
 # Unit round-off times a few operations; the error of a correct answer is added in `tolerance`.
-FLOOR = {torch.float64: 1e-9, torch.float32: 2e-5, torch.float16: 1e-2, torch.bfloat16: 4e-2}
+FLOOR = {torch.float32: 2e-5, torch.float16: 1e-2, torch.bfloat16: 4e-2}
 
 
 @dataclass(frozen=True)
@@ -145,6 +145,8 @@ def _say_shape(exercise: Exercise, output: int, got: Tensor, want: Tensor) -> st
         text += " The sizes are right and their order is not."
     elif got.ndim == want.ndim - 1:
         text += " One axis is missing: was it summed over, or squeezed?"
+    elif got.ndim == want.ndim + 1 and got.numel() == want.numel():
+        text += " An axis of size 1 is left over, as keepdim leaves it."
     elif got.ndim == want.ndim + 1:
         text += " There is one axis too many: a sum over it is missing."
     return text

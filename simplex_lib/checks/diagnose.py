@@ -8,64 +8,40 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from simplex_lib.checks.compare import differs
-from simplex_lib.checks.exercise import VARIANTS, Case, Difference, Exercise
+from simplex_lib.checks.exercise import Case, Difference, Exercise
 
 Finding = tuple[str, str]
 
 
-def diagnose(exercise: Exercise, differences: Sequence[Difference]) -> Finding | None:
-    """The first general sentence that fits the failing cases, largest first, or None."""
+def diagnose(
+    exercise: Exercise, differences: Sequence[Difference], passing: Sequence[Case]
+) -> Finding | None:
+    """The first general sentence that fits the failing cases, largest first, or None.
+
+    passing: cases that the answer gets right. What is said of all cases must fit them too.
+    """
     usable = [
         d for d in differences if isinstance(d.got, Tensor) and isinstance(d.expected, Tensor)
     ]
     if not usable or any(d.got.shape != d.expected.shape for d in usable):
         return None
     largest = usable[0]
-    for look in (_not_finite, _constant, _swapped):
-        found = look(exercise, largest, largest.got, largest.expected)
-        if found:
-            return found
-    found = _factor(usable)
+    lost = torch.isnan(largest.got) & ~torch.isnan(largest.expected)
+    found = None if lost.any() else _precision(usable) or _factor(usable, passing)
     if found:
         return found
-    for look in (_sums, _shifted, _part):
+    looks = (_not_finite, _constant, _swapped, _offset, _sums, _shifted, _part)
+    for look in (_part,) if lost.any() else looks:
         found = look(exercise, largest, largest.got, largest.expected)
         if found:
-            return found
-    return None
-
-
-def diagnose_cases(
-    exercise: Exercise, passing: Sequence[Case], failing: Sequence[Case]
-) -> Finding | None:
-    """What the failing cases have in common that the passing ones lack."""
-    if not passing or not failing:
-        return None
-    plain = {c.variant for c in failing} - {"float64"}
-    if plain and not any(c.variant == "float64" for c in failing):
-        names = [VARIANTS[v][0] for v in VARIANTS if v in plain]
-        return (
-            "variant",
-            f"It is right for plain float64 inputs and wrong for {' and '.join(names)}.",
-        )
-    right = [c for c in passing if c.variant == "float64"]
-    if not right:
-        return None
-    for name in failing[0].sizes:
-        wrong = [c.sizes[name] for c in failing]
-        if all(w > 1 for w in wrong) and all(c.sizes[name] == 1 for c in right):
-            return "axis", f"It is right in the cases with {name} = 1, wrong in those with more."
-    for a, b in itertools.combinations(failing[0].sizes, 2):
-        if all(c.sizes[a] != c.sizes[b] for c in failing) and all(
-            c.sizes[a] == c.sizes[b] for c in right
-        ):
-            return "axis", f"It is right in the cases with {a} = {b}, wrong where they differ."
+            text = found[1]
+            return found[0], f"With {largest.case}: {text[0].lower()}{text[1:]}"
     return None
 
 
@@ -101,25 +77,48 @@ def _swapped(
     return None
 
 
-def _factor(differences: Sequence[Difference]) -> Finding | None:
-    """One factor, or one summand, for all numbers of every failing case."""
+def _precision(differences: Sequence[Difference]) -> Finding | None:
+    """Right to several digits in every failing case."""
+    worst = max(
+        float((d.got - d.expected).abs().max()) / max(1e-300, float(_top(d.expected)))
+        for d in differences
+    )
+    if not worst < 1e-3:
+        return None
+    digits = round(-math.log10(worst))
+    return "precision", (
+        f"Your numbers are right to about {digits} digits and not beyond. Something in between is "
+        "rounded, as by another dtype, or a small constant was added."
+    )
+
+
+def _factor(differences: Sequence[Difference], passing: Sequence[Case]) -> Finding | None:
+    """One factor for all numbers, that fits every case, the passing ones (factor 1) included."""
     ratios = [_ratio(d) for d in differences]
-    if all(r is not None for r in ratios):
-        known = [r for r in ratios if r is not None]
-        if all(abs(r + 1) < 1e-6 for r in known):
-            return "sign", "Every number has the wrong sign."
-        for words, value in _explanations(differences):
-            if all(abs(r / v - 1) < 1e-6 for r, v in zip(known, value, strict=True)):
-                return "factor", f"Every number is the right one times {words}."
-        if max(known) - min(known) < 1e-6:
-            return "factor", f"Every number is {known[0]:.4g} times the right one."
+    if any(r is None for r in ratios):
+        return None
+    known = [r for r in ratios if r is not None]
+    if all(abs(r + 1) < 1e-6 for r in known):
+        return "sign", "Every number has the wrong sign."
+    plain = [c for c in passing if c.variant == "float64"]
+    sizes = [*(d.case.sizes for d in differences), *(c.sizes for c in plain)]
+    for words, values in _explanations(sizes):
+        pairs = zip([*known, *[1.0] * len(plain)], values, strict=True)
+        if all(abs(r / v - 1) < 1e-6 for r, v in pairs):
+            return "factor", f"Every number is the right one times {words}."
+    if max(known) - min(known) < 1e-6 and len(known) > 1:
+        return "factor", f"Every number is {known[0]:.4g} times the right one."
     largest = differences[0]
-    seen = torch.isfinite(largest.expected) & torch.isfinite(largest.got)
-    if int(seen.sum()) > 1:
-        offset = float((largest.got - largest.expected)[seen].mean())
-        if abs(offset) > 1e-9 and _near(largest.got[seen], largest.expected[seen] + offset):
-            where = "Every number" if len(differences) == 1 else "In the largest case every number"
-            return "offset", f"{where} is the right one plus {offset:.4g}."
+    return "factor", f"With {largest.case}, every number is {known[0]:.4g} times the right one."
+
+
+def _offset(_: Exercise, __: Difference, got: Tensor, want: Tensor) -> Finding | None:
+    seen = torch.isfinite(want) & torch.isfinite(got)
+    if int(seen.sum()) < 2:
+        return None
+    offset = float((got - want)[seen].mean())
+    if abs(offset) > 1e-9 and _near(got[seen], want[seen] + offset):
+        return "offset", f"Every number is the right one plus {offset:.4g}."
     return None
 
 
@@ -133,9 +132,8 @@ def _ratio(difference: Difference) -> float | None:
     return ratio if fits else None
 
 
-def _explanations(differences: Sequence[Difference]) -> list[tuple[str, list[float]]]:
+def _explanations(sizes: Sequence[Mapping[str, int]]) -> list[tuple[str, list[float]]]:
     """Factors that the sizes of the cases explain, or a change of the logarithm's base."""
-    sizes = [d.case.sizes for d in differences]
     found: list[tuple[str, list[float]]] = []
     for name in sizes[0]:
         values = [float(s[name]) for s in sizes]
@@ -145,6 +143,9 @@ def _explanations(differences: Sequence[Difference]) -> list[tuple[str, list[flo
             (f"the square root of {name}", [math.sqrt(v) for v in values]),
             (f"1 over the square root of {name}", [1 / math.sqrt(v) for v in values]),
         ]
+    for a, b in itertools.permutations(sizes[0], 2):
+        words = f"the square root of {a} / {b}, as if {b} had been taken for {a} or the other way"
+        found.append((words, [math.sqrt(s[a] / s[b]) for s in sizes]))
     found = [(words, v) for words, v in found if any(abs(x - 1) > 1e-9 for x in v)]
     n = len(sizes)
     found.append(("1 / ln 2, as if a logarithm had been taken to base 2", [1 / math.log(2)] * n))

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from simplex_lib.checks.compare import (
     Mismatch,
     as_outputs,
@@ -23,9 +26,10 @@ from simplex_lib.checks.compare import (
     to_float64,
     tolerance,
 )
-from simplex_lib.checks.diagnose import diagnose, diagnose_cases
+from simplex_lib.checks.diagnose import diagnose
 from simplex_lib.checks.exercise import Case, Difference, Exercise, Wrong
 from simplex_lib.checks.guard import Outcome, call_guarded
+from simplex_lib.checks.probe import size_that_matters, variants_that_fail
 from simplex_lib.checks.report import Report
 
 SECONDS = 10.0  # for one call of the answer
@@ -110,16 +114,19 @@ def examine(
         return _report(exercise, trial.outcome.problem, trial.outcome.says, start, trial)
     mismatch = trial.mismatch
     assert mismatch is not None
-    # with the shrunk case, so that no sentence is said which that case contradicts
-    common = diagnose_cases(
-        exercise, [t.case for t in trials if not t.failed], [t.case for t in (*failed, trial)]
-    )
+    passing = [t.case for t in trials if not t.failed]
+    failing = [t.case for t in failed]
+    found = variants_that_fail(passing, failing)
+    if found is None and mismatch.cause in ("value", "nan"):
+        plain = [t for t in failed if t.case.variant == trial.case.variant] or [trial]
+        differences = [d for d in map(_difference, reversed(plain)) if d is not None]
+        found = diagnose(exercise, differences, passing)
+    if found is None or found[0] == "part":  # where the errors lie says little of why
+        size = size_that_matters(exercise, failing, lambda case: not ask(case).failed)
+        found = (found[0], f"{found[1]} {size[1]}") if found and size else found or size
     if mismatch.cause not in ("value", "nan"):
-        says = f"{mismatch.says} {common[1] if common else ''}".strip()
+        says = f"{mismatch.says} {found[1] if found else ''}".strip()
         return _report(exercise, mismatch.cause, says, start, trial)
-    plain = [t for t in failed if t.case.variant == trial.case.variant] or [trial]
-    differences = [d for d in map(_difference, reversed(plain)) if d is not None]
-    found = diagnose(exercise, differences) or common
     if mismatch.cause == "nan":
         says = f"{mismatch.says} {found[1] if found else ''}".strip()
         return _report(exercise, "nan", says, start, trial)
@@ -143,6 +150,8 @@ def _same_mistake(exercise: Exercise, trials: list[Trial]) -> Wrong | None:
     If there is none: in every plain float64 case. Then another mistake shows in the others, and
     will be named once this one is mended.
     """
+    if all(_nothing_finite(trial) for trial in trials):
+        return None  # many mistakes give nothing but NaN: that alone proves none of them
     agree = cache(partial(_agrees, exercise))
     telling = sorted(trials, key=lambda trial: not trial.failed)  # one of these soon says no
     for asked in (telling, [t for t in telling if t.case.variant == "float64"]):
@@ -185,6 +194,14 @@ def _agrees(exercise: Exercise, wrong: Wrong, trial: Trial) -> bool:
         if differs(a, b, limit).any():
             return False
     return True
+
+
+def _nothing_finite(trial: Trial) -> bool:
+    """Every number of the answer is NaN or infinite."""
+    if trial.outcome.problem:
+        return False
+    found = [to_float64(x) for x in as_outputs(trial.outcome.value)]
+    return all(isinstance(x, Tensor) and not torch.isfinite(x).any() for x in found)
 
 
 def _exception(outcome: Outcome) -> str:

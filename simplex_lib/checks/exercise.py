@@ -95,9 +95,13 @@ class Wrong:
     says: str | Callable[[Difference], str]
 
     def sentence(self, difference: Difference | None) -> str:
+        """Always a sentence: an answer that only raises leaves no difference to speak of."""
         if isinstance(self.says, str):
             return self.says
-        return self.says(difference) if difference is not None else self.name
+        if difference is None:
+            words = self.name.replace("_", " ")
+            return f"It goes wrong just as a known mistake does, called “{words}” here."
+        return self.says(difference)
 
 
 @dataclass(frozen=True)
@@ -138,8 +142,9 @@ class Exercise:
         hints: the idea, where to look, pseudocode.
         why, another_way: shown after a pass.
         variants: names from VARIANTS, tried on the largest sizes.
-        tolerance: largest error in float64, relative to the largest expected number; other
-            dtypes are held to the error that a correct answer makes in them.
+        tolerance: largest error in float64, relative to the largest expected number, so large
+            that a constant rounded to float32 does no harm; other dtypes are held to the error
+            that a correct answer makes in them.
         uses: library functions that an answer may call ("dot_product_attention").
         forbids: torch functions that would be the answer ("scaled_dot_product_attention").
         ask: how an answer is called; a module is built and given weights here.
@@ -161,7 +166,7 @@ class Exercise:
     why: str
     another_way: str
     variants: tuple[str, ...] = ("float32", "bfloat16", "strided")
-    tolerance: float = 1e-9
+    tolerance: float = 1e-6
     uses: tuple[str, ...] = ()
     forbids: tuple[str, ...] = ()
     ask: Callable[[Any, Mapping[str, Any]], Any] = call_with_arguments

@@ -23,6 +23,7 @@ def test_every_mistake_is_named_and_every_right_answer_passes(exercise_id):
     for name, report in reports.items():
         mistake = name.split(",")[0]
         assert named.setdefault(report.says, mistake) == mistake, "two mistakes share a sentence"
+    assert all("known mistake" not in report.says for report in reports.values()), table
     assert row["stub_fails"] and row["solution_passes"]
     assert row["alternatives"] == row["alternatives_pass"] >= 1
 

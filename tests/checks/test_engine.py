@@ -80,7 +80,15 @@ def test_a_sentence_may_use_the_numbers_of_the_failing_case():
         (lambda x, scale: [][1], "raised", "IndexError"),
         (lambda x, scale: exit(), "exit", "called exit"),
         (lambda x, scale: good(x.mul_(1.0).add_(1), scale), "mutated", "changes its input x"),
-        (lambda x, scale: good(x, scale)[:, None], "shape", "one axis too many"),
+        (lambda x, scale: good(x, scale)[:, None], "shape", "axis of size 1 is left over"),
+        (lambda x, scale: scale * x, "shape", "one axis too many"),
+        (lambda x, scale: good(x, scale) * (1 + 1e-4), "precision", "right to about 4 digits"),
+        (lambda x, scale: good(x, scale) * len(x) ** 0.5, "factor", "the square root of i"),
+        (
+            lambda x, scale: good(x, scale) * (len(x) / x.shape[1]) ** 0.5,
+            "factor",
+            "the square root of i / j",
+        ),
         (lambda x, scale: good(x, scale).float(), "dtype", "yours has float32"),
         (lambda x, scale: "six", "type", "yours is a str"),
         (lambda x, scale: (good(x, scale), 0), "count", "returns 2 things"),
@@ -91,7 +99,7 @@ def test_a_sentence_may_use_the_numbers_of_the_failing_case():
         (lambda x, scale: good(x, scale) * 3, "factor", "3 times the right one"),
         (lambda x, scale: good(x, scale) + 0.5, "offset", "plus 0.5"),
         (lambda x, scale: good(x, scale).flip(0), "flipped", "reverse order along the axis i"),
-        (lambda x, scale: good(x, scale).clamp(max=1e9) * 0, "constant", "Every number you return"),
+        (lambda x, scale: good(x, scale).clamp(max=1e9) * 0, "constant", "every number you return"),
         (lambda x, scale: good(x, scale) / torch.ones(len(x)).cumsum(0), "part", "i = 1, 2"),
         (lambda x, scale: good(x.view(-1).view(x.shape), scale), "raised", "non-contiguous"),
         (17, "type", "wants a function"),
@@ -185,6 +193,21 @@ def test_the_stop_button_still_works():
 
     with pytest.raises(KeyboardInterrupt):
         examine(total(), stopped)
+
+
+def test_the_size_that_matters_is_found_by_asking():
+    def right_in_the_first_row(x, scale):
+        return good(x, scale) * (1 + torch.arange(len(x)).clamp(max=1))
+
+    report = examine(total(), right_in_the_first_row)
+    assert "i = 1, 2; the rest is right" in report.message
+    assert "with i = 1 instead it is right" in report.message
+
+
+def test_nothing_but_nan_proves_no_mistake():
+    lost = Wrong("lost", lambda x, scale: x.sum(-1) * torch.nan, "You divided 0 by 0.")
+    report = examine(total(wrong=(lost,)), lambda x, scale: x.sum(-1) / 0 * 0)
+    assert report.cause == "nan" and "You divided" not in report.message
 
 
 # other kinds of answers ---------------------------------------------------------------------------
