@@ -132,7 +132,7 @@ EXERCISES = (
         hints=(
             "Write the formula with its letters first. Which letter appears on the right of the "
             "equals sign only? That one is summed.",
-            "einsum wants the letters of each input, in the order of its axes, with a comma between "
+            "einsum wants the letters of each input, in the order of its axes, a comma between "
             "them; then an arrow; then the letters that stay, in the order of the result.",
             "weights has the letters h, i and j, values has j and d, the result has i, h and d: "
             'einsum("<weights>,<values>-><result>", weights, values).',
