@@ -33,13 +33,13 @@ WRONG = {
         "0.1",
         'return torch.einsum("hij,jd->hid", weights, values)',
         "order",
-        "h comes before i",
+        "another order",
     ),
     "01": Wrong(
         "1.1",
         "return q @ k.transpose(-1, -2)",
         "no_scale",
-        "the scale is missing",
+        "scale",
     ),
     "02": Wrong(
         "2.2",
@@ -48,7 +48,7 @@ WRONG = {
     visible = past[:, :, None] & past[:, None, :]
     return logits.masked_fill(~visible, float("-inf")).softmax(-1).nan_to_num(0.0)""",
         "second key only, no NaN",
-        "a softmax over the second key alone",
+        "second key alone",
     ),
 }
 
