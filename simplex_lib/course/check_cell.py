@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import html
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from simplex_lib.course import page, progress
 from simplex_lib.course.hints import Hints, hint, lookup
+from simplex_lib.course.reset import read_notebook
 from simplex_lib.course.show import bug_view
+from simplex_lib.course.workspace import ROOT, notebooks
 
 # the terminal door puts a function here: it gets every report, and nothing is displayed or recorded
 collect: Callable[[str, Any], Any] | None = None
@@ -46,7 +50,7 @@ def _record(exercise: Any, report: Any) -> str:
     except OSError as error:
         return f"Your progress could not be saved. {error}"
     if not report.passed:
-        return ""
+        return _not_imported(exercise, report)
     chapter = [e for e in checks.exercises().values() if e.chapter == exercise.chapter]
     left = [e for e in chapter if not known.passed(e.id)]
     done = f"{len(chapter) - len(left)} of {len(chapter)} exercises of chapter {exercise.chapter}"
@@ -55,6 +59,27 @@ def _record(exercise: Any, report: Any) -> str:
     after = [e for e in left if chapter.index(e) > [e.id for e in chapter].index(exercise.id)]
     following = (after or left)[0]
     return f"{done} done. Next: {following.id}, {following.title}."
+
+
+def _not_imported(exercise: Any, report: Any) -> str:
+    """A sentence where the answer misses a name of the notebook's first code cell."""
+    missing = re.search(r"NameError.*?name '(\w+)' is not defined", report.message, re.DOTALL)
+    if report.cause != "raised" or not missing:
+        return ""
+    if missing[1] not in _imports(exercise.chapter):
+        return ""
+    return f"Run the first code cell of this notebook, which imports {missing[1]}."
+
+
+def _imports(chapter: str) -> set[str]:
+    """The names that the first code cell of a chapter's exercise notebook imports."""
+    path = notebooks("exercises", ROOT).get(chapter)
+    if path is None:
+        return set()
+    cells = read_notebook(path)["cells"]
+    first = next(("".join(c["source"]) for c in cells if c["cell_type"] == "code"), "")
+    imports = (n for n in ast.walk(ast.parse(first)) if isinstance(n, ast.Import | ast.ImportFrom))
+    return {name.asname or name.name.split(".")[0] for n in imports for name in n.names}
 
 
 @dataclass
@@ -105,8 +130,10 @@ def buttons(report: Any) -> Any:
     def next_hint(button: Any) -> None:
         found = hint(exercise.id)
         places["hints"].children = [_html(found)]
-        button.description = _hint_label(len(found.texts), total)
         button.disabled = len(found.texts) == total
+        button.description = (
+            "All hints shown" if button.disabled else _hint_label(len(found.texts), total)
+        )
 
     more.on_click(next_hint)
     return w.VBox([w.HBox(row), *places.values()])

@@ -138,7 +138,7 @@ def hint(exercise: str) -> None:
     """The next hint of an exercise; three in all."""
     from simplex_lib.course.hints import hint as next_hint
 
-    _say(lambda: next_hint(exercise))
+    _say(lambda: next_hint(exercise).in_terminal())
 
 
 @app.command()
@@ -196,8 +196,20 @@ def reset(exercise: str) -> None:
     typer.echo(
         f"Exercise {exercise} is as it was at first; the rest of {done.notebook.name} stays."
     )
+    if _is_passed(exercise):
+        typer.echo("You passed it before, and that stays in your progress.")
     typer.echo(f"Backup: {done.backup}")
     typer.echo("Is the notebook open in JupyterLab? Then choose File, Reload Notebook from Disk.")
+
+
+def _is_passed(exercise: str) -> bool:
+    from simplex_lib.course import progress as store
+    from simplex_lib.course.chapters import exercise_id
+
+    try:
+        return store.read().passed(exercise_id(exercise))
+    except OSError:
+        return False
 
 
 @app.command()

@@ -21,7 +21,7 @@ from typing import Literal
 
 from simplex_lib.course import page
 from simplex_lib.course.chapters import CHAPTERS
-from simplex_lib.course.workspace import work_folder
+from simplex_lib.course.workspace import ROOT, notebooks, work_folder
 from simplex_lib.versions import version_warnings
 
 GIB = 2**30
@@ -183,15 +183,29 @@ def _versions() -> list[Finding]:
 def _chapters() -> Finding:
     from simplex_lib.triton_mode import triton_mode
 
-    kernels = [c.number for c in CHAPTERS if c.triton]
-    if triton_mode() == "absent":
-        return Finding(
-            "Chapters",
-            "note",
-            f"00 to {int(kernels[0]) - 1:02d} run here",
-            f"{kernels[0]} to {kernels[-1]} run kernels: read them with their recorded outputs.",
-        )
-    return Finding("Chapters", "good", f"00 to {CHAPTERS[-1].number} can run here")
+    there = notebooks("chapters", ROOT)
+    written = [c for c in CHAPTERS if c.number in there]
+    runs = [c.number for c in written if not c.triton or triton_mode() != "absent"]
+    read = [c.number for c in written if c.number not in runs]
+    to_come = [c.number for c in CHAPTERS if c not in written]
+    found = f"{_span(runs)} can run here" if runs else "none can run here"
+    if to_come:
+        found += f"; {_span(to_come)} {'are' if len(to_come) > 1 else 'is'} to come"
+    if read:
+        todo = f"{_span(read)}: they run kernels. Read them with their recorded outputs."
+        return Finding("Chapters", "note", found, todo)
+    return Finding("Chapters", "good", found)
+
+
+def _span(numbers: Sequence[str]) -> str:
+    """00 to 02, 05: neighbours as one span."""
+    spans: list[list[str]] = []
+    for number in numbers:
+        if spans and int(number) == int(spans[-1][-1]) + 1:
+            spans[-1].append(number)
+        else:
+            spans.append([number])
+    return ", ".join(f"{s[0]} to {s[-1]}" if len(s) > 1 else s[0] for s in spans)
 
 
 def memory_bytes() -> int | None:
@@ -245,7 +259,7 @@ class Report:
             f"{line}\n{'':<22}{f.todo}" if f.todo else line
             for line, f in zip(lines, self.findings, strict=True)
         ]
-        return "\n".join([*lines, self.summary])
+        return "\n".join([*self._recorded(), *lines, self.summary])
 
     def __repr__(self) -> str:
         return str(self)
@@ -253,11 +267,18 @@ class Report:
     def _repr_html_(self) -> str:
         columns = 4 if any(finding.todo for finding in self.findings) else 3
         rows = "".join(_row(finding, columns) for finding in self.findings)
+        recorded = "".join(f"<div><i>{line}</i></div>" for line in self._recorded())
         return (
-            f"<div style='color:{page.INK}'><table><thead><tr>{_head(columns)}</tr></thead>"
-            f"<tbody>{rows}</tbody></table><div style='margin-top:6px'><b>{self.summary}</b></div>"
+            f"<div style='color:{page.INK}'>{recorded}<table>"
+            f"<thead><tr>{_head(columns)}</tr></thead><tbody>{rows}</tbody></table>"
+            f"<div style='margin-top:6px'><b>{self.summary}</b></div>"
             "</div>"
         )
+
+    def _recorded(self) -> list[str]:
+        if not page.building():
+            return []
+        return ["Recorded on another machine; run this cell to see yours."]
 
 
 _LEFT = "text-align:left;padding:3px 14px 3px 0;vertical-align:top"

@@ -10,6 +10,10 @@ from typing import Any
 from simplex_lib.course import page, progress
 from simplex_lib.course.chapters import exercise_id
 
+# the index of symptoms, as each door opens it
+IN_NOTEBOOK = '`from simplex_lib.course import symptoms`, then for example `symptoms("NaN")`'
+IN_TERMINAL = "`simplex symptom NaN`, for example"
+
 
 @dataclass(frozen=True)
 class Hints:
@@ -20,8 +24,14 @@ class Hints:
     total: int
 
     def __str__(self) -> str:
+        return self._plain(IN_NOTEBOOK)
+
+    def in_terminal(self) -> str:
+        return self._plain(IN_TERMINAL)
+
+    def _plain(self, look_up: str) -> str:
         lines = [f"Hint {n} of {self.total}: {text}" for n, text in enumerate(self.texts, 1)]
-        return "\n".join([*lines, *self._after_all()])
+        return "\n".join([*lines, *self._after_all(look_up)])
 
     def _repr_html_(self) -> str:
         body = "".join(
@@ -29,13 +39,14 @@ class Hints:
             f"{page.to_html(text, inline='```' not in text)}</div>"
             for n, text in enumerate(self.texts, 1)
         )
-        return page.panel(body + "".join(f"<div>{html.escape(x)}</div>" for x in self._after_all()))
+        after = (page.to_html(text, inline=True) for text in self._after_all(IN_NOTEBOOK))
+        return page.panel(body + "".join(f"<div>{text}</div>" for text in after))
 
-    def _after_all(self) -> list[str]:
+    def _after_all(self, look_up: str) -> list[str]:
         if len(self.texts) < self.total:
             return []
         return [
-            "These are all. Still stuck? Look for what you see in symptoms(), or compare with the "
+            f"These are all. Still stuck? Look up what you see: {look_up}. Or compare with the "
             "notebook of the same name in solutions/."
         ]
 
@@ -108,8 +119,8 @@ class Symptoms:
             return "What do you see?"
         if not self.found:
             return (
-                f"Nothing is known about {self.looked_for!r}. symptoms() lists everything; "
-                "one word is the best search."
+                f"Nothing is known about {self.looked_for!r}. One word is the best search; "
+                "without a word you get the whole index."
             )
         return ""
 

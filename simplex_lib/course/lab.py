@@ -26,7 +26,10 @@ def lab_command(folder: Path, extra: list[str], *, browser: bool, port: int | No
 
 
 def lab_environment(folder: Path) -> dict[str, str]:
-    """Kernels find the same work folder, JupyterLab asks for no news; own settings stay."""
+    """What kernels and terminals need to find work folder and `simplex`; own settings stay.
+
+    JupyterLab asks for no news.
+    """
     overrides = {
         "@jupyterlab/apputils-extension:notification": {
             "fetchNews": "false",
@@ -45,4 +48,6 @@ def lab_environment(folder: Path) -> dict[str, str]:
         raise WorkspaceError(f"{settings} cannot be written: {error.strerror or error}.") from error
     paths = [os.environ.get("JUPYTER_CONFIG_PATH"), str(folder / ".jupyter")]
     own = dict(SIMPLEX_WORK=str(folder), JUPYTER_CONFIG_PATH=os.pathsep.join(filter(None, paths)))
-    return os.environ | own
+    # unresolved: in a virtual environment python is a link, and simplex stands beside it
+    programs = [str(Path(sys.executable).parent), os.environ.get("PATH")]
+    return os.environ | own | dict(PATH=os.pathsep.join(filter(None, programs)))

@@ -58,9 +58,9 @@ def show_with(text: str, rich: str, widget: Any) -> None:
 
 
 _DEAD = ".jp-OutputArea-output.jupyter-widgets:not(:has(*))"
-_REVIVE = (
-    f"<style>{_DEAD}{{font-size:0}}{_DEAD}::after{{content:'Run this cell again to use "
-    f"it.';font-size:var(--jp-content-font-size1,14px);color:{FAINT}}}</style>"
+_REVIVE = (  # one cell alone would lack the imports and the learner's functions
+    f"<style>{_DEAD}{{font-size:0}}{_DEAD}::after{{content:'To use it, choose Run All Cells in the "
+    f"menu Run.';font-size:var(--jp-content-font-size1,14px);color:{FAINT}}}</style>"
 )
 
 

@@ -65,6 +65,13 @@ class Question:
         return f"**Not {letter}.** {option.why}"
 
 
+# the button of an option reaches over its text, so that a click there counts
+WHOLE_ROW = (
+    "<style>.simplex-option{position:relative}.simplex-option .jupyter-button{position:static}"
+    ".simplex-option .jupyter-button::after{content:'';position:absolute;inset:0;cursor:pointer}"
+    ".simplex-option:has(.jupyter-button:hover){background:var(--jp-layout-color2,"
+    "rgba(128,128,128,.1))}</style>"
+)
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -166,7 +173,7 @@ class Prediction:
 
     def _ipython_display_(self) -> None:
         if page.live():
-            asked = f"<div><b>Predict.</b></div>{page.to_html(self.question.text)}"
+            asked = f"<div><b>Predict.</b></div>{page.to_html(self.question.text)}{WHOLE_ROW}"
             page.show_with(str(self), asked, self.widget())
         else:
             page.show(str(self), self._repr_html_())
@@ -210,6 +217,7 @@ class Prediction:
             buttons.append(button)
             text = rendered(page.to_html(option.text, inline=True), option.text)
             rows.append(w.HBox([button, text], layout=w.Layout(align_items="center")))
+            rows[-1].add_class("simplex-option")
         if before is not None:
             mark(before)
             say(before, f"You chose {LETTERS[self.question.options.index(before)]} before. ")

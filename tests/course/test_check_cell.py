@@ -1,11 +1,13 @@
 """Mirrors simplex_lib/course/check_cell.py, show.py and hints.py: what a notebook shows."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from simplex_lib.course import check, check_cell, hint, page, progress, symptoms
+from simplex_lib import checks
+from simplex_lib.course import check, check_cell, hint, page, progress, symptoms, workspace
 from simplex_lib.course.check_cell import buttons
 from simplex_lib.course.show import Tables, bug_view, output_of
 
@@ -80,7 +82,42 @@ def test_the_hint_button_counts_with_the_function(fake):
     shown = widget.children[1].children[0].outputs[0]["data"]["text/html"]
     assert "the idea" in shown and "where to look" in shown and "pseudocode" not in shown
     button.click()
-    assert button.disabled and "pseudocode" in str(widget.children[1].children[0].outputs)
+    assert button.disabled and button.description == "All hints shown"
+    assert "pseudocode" in str(widget.children[1].children[0].outputs)
+
+
+def test_after_the_last_hint_each_door_names_its_own_index_of_symptoms(fake):
+    found = [hint("2.1") for _ in range(3)][-1]
+    assert "`from simplex_lib.course import symptoms`" in str(found)
+    assert "<code>from simplex_lib.course import symptoms</code>" in found._repr_html_()
+    assert "`simplex symptom NaN`" in found.in_terminal() and "import" not in found.in_terminal()
+
+
+@pytest.mark.parametrize(
+    ("says", "note"),
+    [
+        ("raised NameError in line 3: name 'nn' is not defined", "which imports nn."),
+        ("raised NameError in line 3: name 'np' is not defined", ""),
+        ("raised NameError: name 'nn' is not defined. Did you mean: 'n'?", "which imports nn."),
+        ("raised ValueError: nn", ""),
+    ],
+)
+def test_a_missing_import_leads_to_the_first_cell(fake, monkeypatch, tmp_path, says, note):
+    first = dict(cell_type="code", source=["import math\n", "from torch import nn\n"])
+    cells = [dict(cell_type="markdown", source="Run this"), first]
+    file = tmp_path / "02_t.ipynb"
+    file.write_text(json.dumps({"cells": cells}))
+    monkeypatch.setattr(check_cell, "notebooks", lambda *_: {"02": file})
+    failed = checks.check("2.1", "raised")
+    failed.message = f"Not yet. Your answer {says}"
+    monkeypatch.setattr(checks, "check", lambda *_: failed)
+    assert check("2.1", None).note.endswith(note) and bool(check("2.1", None).note) == bool(note)
+
+
+def test_the_course_imports_torch_in_every_exercise_notebook():
+    for chapter in workspace.notebooks("exercises", workspace.ROOT):
+        assert {"torch", "check"} <= check_cell._imports(chapter)
+    assert check_cell._imports("99") == set()
 
 
 def report(got, expected, sizes, first_wrong=None):

@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from functools import partial
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -163,6 +164,10 @@ def test_reset_says_where_the_backup_is(monkeypatch, tmp_path, work):
     result = simplex("reset", "2.1")
     assert result.exit_code == 0 and str(work / "backups") in result.output
     assert "raise NotImplementedError" in (work / "exercises/02_t.ipynb").read_text()
+    assert "stays in your progress" not in result.output
+    progress.record_check("2.1", passed=True, cause=None)
+    again = simplex("reset", "2.1")
+    assert "You passed it before, and that stays in your progress." in again.output
 
 
 def test_the_lab_keeps_the_learners_own_settings(work, monkeypatch):
@@ -171,6 +176,10 @@ def test_the_lab_keeps_the_learners_own_settings(work, monkeypatch):
     environment = lab.lab_environment(work)
     assert environment["JUPYTER_CONFIG_PATH"].split(os.pathsep) == ["/mine", str(work / ".jupyter")]
     assert environment["SIMPLEX_WORK"] == str(work)
+    # a terminal of the lab finds simplex, also where the virtual environment is not active
+    first, *rest = environment["PATH"].split(os.pathsep)
+    assert Path(first) == Path(sys.executable).parent
+    assert rest == os.environ["PATH"].split(os.pathsep)
     command = lab.lab_command(work, ["--foo=1"], browser=False, port=1234)
     assert command[-1] == "--foo=1" and "--no-browser" in command and "--port=1234" in command
     assert not any("token" in part for part in command)

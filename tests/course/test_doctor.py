@@ -42,21 +42,32 @@ def test_what_needs_doing_is_said(work, monkeypatch):
 
 def test_a_page_for_everybody_names_no_folder(work, monkeypatch):
     monkeypatch.setenv("SIMPLEX_BUILD", "1")
-    assert str(work) not in doctor_report()._repr_html_()
+    report = doctor_report()
+    assert str(work) not in report._repr_html_()
+    assert str(report).startswith("Recorded on another machine; run this cell to see yours.")
+    assert "Recorded on another machine" in report._repr_html_()
+    monkeypatch.delenv("SIMPLEX_BUILD")
+    assert "another machine" not in report._repr_html_() + str(report)
 
 
 @pytest.mark.parametrize(
-    ("mode", "chapters", "state"),
+    ("mode", "there", "found", "todo"),
     [
-        ("gpu", "00 to 12 can run", "good"),
-        ("interpreter", "00 to 12 can run", "good"),
-        ("absent", "00 to 08 run here", "note"),
+        ("gpu", range(13), "00 to 12 can run here", ""),
+        ("interpreter", range(12), "00 to 11 can run here; 12 is to come", ""),
+        ("absent", range(13), "00 to 08 can run here", "09 to 12: they run kernels."),
+        ("absent", range(3), "00 to 02 can run here; 03 to 12 are to come", ""),
+        ("gpu", (0, 1, 4), "00 to 01, 04 can run here; 02 to 03, 05 to 12 are to come", ""),
+        ("gpu", (), "none can run here; 00 to 12 are to come", ""),
     ],
 )
-def test_chapters_follow_from_triton(monkeypatch, mode, chapters, state):
+def test_chapters_follow_from_triton_and_from_what_is_there(monkeypatch, mode, there, found, todo):
     monkeypatch.setattr("simplex_lib.triton_mode.triton_mode", lambda: mode)
-    assert chapters in finding("Chapters").found
-    assert finding("Chapters").state == finding("Triton").state == state
+    monkeypatch.setattr(d, "notebooks", lambda *_: {f"{n:02d}": None for n in there})
+    chapters = finding("Chapters")
+    assert chapters.found == found and chapters.todo.startswith(todo)
+    assert chapters.state == ("note" if todo else "good")
+    assert finding("Triton").state == ("note" if mode == "absent" else "good")
 
 
 def test_a_container_counts_by_its_own_limit(tmp_path, monkeypatch):

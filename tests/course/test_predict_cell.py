@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from simplex_lib.course import page, predict, progress
+from simplex_lib.course import page, predict, predict_cell, progress
 from simplex_lib.course.predict_cell import QUESTIONS, Option, Prediction, Question, load
 
 OPTIONS = {
@@ -48,6 +48,13 @@ def test_the_explanation_is_hidden_until_an_option_is_chosen(question):
     assert "Choose again" not in said(widget)
     buttons(widget)[2].click()
     assert [b.icon for b in buttons(widget)] == ["times", "times", "check", ""]  # not colour alone
+
+
+def test_a_click_on_the_text_of_an_option_is_one_on_its_button(question):
+    """By style: the button reaches over its row, which carries the name in the style."""
+    rows = Prediction(question).widget().children[:-1]
+    assert all("simplex-option" in row._dom_classes for row in rows)
+    assert ".simplex-option{position:relative}" in predict_cell.WHOLE_ROW
 
 
 def test_a_choice_is_kept_and_shown_again(question):
