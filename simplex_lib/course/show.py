@@ -62,7 +62,7 @@ def _explorer(report: Any, name: str) -> Any:
             causal=probs,  # logits are shown before any mask
             w1=sizes.get("w1"),
             w2=sizes.get("w2"),
-            title="Your smallest failing case: where does it differ?",
+            title="Your smallest failing case; “other” is the right answer",
             **at,
         )
     except ValueError:

@@ -13,7 +13,7 @@ const COLUMNS = [
   ["product", "pⱼ pₖ", "product of the marginals"],
   ["swapped", "A[i,k,j]", "probability with the keys swapped"],
   ["other", "Other", "probability in the other tensor"],
-  ["gap", "Differs by", "difference"],
+  ["gap", "Differs", "difference"],
 ];
 // What each mode shows beside rank, keys and probability; the other columns are hidden.
 const EXTRA = {
