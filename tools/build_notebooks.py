@@ -18,6 +18,8 @@ from notebook_questions import SourceError
 from notebook_run import KERNELSPEC, LANGUAGE, OutputError, clean, cores, execute
 from notebook_source import KINDS, Kind, Source, project, read_source
 
+from simplex_lib.course.chapters import CHAPTERS
+
 ROOT = Path(__file__).resolve().parents[1]
 BUILDER = tuple(sorted(path.name for path in Path(__file__).parent.glob("*notebook*.py")))
 WORDS_PER_MINUTE = 220
@@ -35,8 +37,10 @@ def source_hash(path: Path) -> str:
 
 
 def content_hash(notebook: nbformat.NotebookNode) -> str:
-    """Of what a reader sees: the cells below the top one, which holds measured times."""
-    cells = [(cell.cell_type, cell.source) for cell in notebook.cells[1:]]
+    """Of what a reader came for: not the cells on top, with measured times, and at the end."""
+    roles = [cell.metadata.get("simplex", {}).get("role") for cell in notebook.cells]
+    kept = [c for c, role in zip(notebook.cells, roles, strict=True) if role not in ("top", "end")]
+    cells = [(cell.cell_type, cell.source) for cell in kept]
     return hashlib.sha256(json.dumps(cells).encode()).hexdigest()
 
 
@@ -46,6 +50,9 @@ def wanted(source: Source, kind: Kind, receipt: dict[str, Any] | None) -> nbform
     top = nbformat.v4.new_markdown_cell(_top(source, kind, notebook, receipt), id="top")
     top.metadata["simplex"] = {"role": "top"}
     notebook.cells.insert(0, top)
+    end = nbformat.v4.new_markdown_cell(_end(source, kind), id="end")
+    end.metadata["simplex"] = {"role": "end"}
+    notebook.cells.append(end)
     notebook.metadata["kernelspec"], notebook.metadata["language_info"] = KERNELSPEC, LANGUAGE
     notebook.metadata["simplex"] = {
         "source_hash": source_hash(source.path),  # stale or not
@@ -59,22 +66,33 @@ def wanted(source: Source, kind: Kind, receipt: dict[str, Any] | None) -> nbform
 def _top(source: Source, kind: Kind, notebook: Any, receipt: dict[str, Any] | None) -> str:
     stem = source.path.stem
     links = {k: f"../{k}/{stem}.ipynb" for k in KINDS}
-    made = f"<small>Generated from `chapters/{stem}.py`.</small>"
     if kind == "exercises":
         chapter, solutions = links["chapters"], links["solutions"]
         title = f"# {source.title}: exercises"
-        return f"{title}\n\n[The chapter]({chapter}) · [Solutions]({solutions})\n\n{made}"
+        return f"{title}\n\n[The chapter]({chapter}) · [Solutions]({solutions})"
     if kind == "solutions":
         title = f"# {source.title}: solutions"
         links_line = f"[The chapter]({links['chapters']}) · [Exercises]({links['exercises']})"
-        return f"{title}\n\n{links_line}\n\n{made}"
+        return f"{title}\n\n{links_line}"
     count = reading_minutes(notebook)
     minutes = f"About {count} minute{'s' if count > 1 else ''} to read"
     if receipt:
         seconds, on = max(1, round(receipt["seconds"])), receipt["machine"]["cores"]
         minutes += f"; runs in {seconds} s on {on} core{'s' if on > 1 else ''}"
     exercises = f" · [Exercises]({links['exercises']})" if source.exercises else ""
-    return f"{minutes}{exercises}\n\n{made}"
+    return f"{minutes}{exercises}"
+
+
+def _end(source: Source, kind: Kind) -> str:
+    """Where the notebook comes from and, below the last exercise, where to go on."""
+    made = f"<small>Generated from `chapters/{source.path.stem}.py`.</small>"
+    following = next(source.path.parent.glob(f"{int(source.number) + 1:02d}_*.py"), None)
+    if kind == "chapters" or following is None:
+        return made
+    titles = {chapter.number: f"{chapter.number} {chapter.title}" for chapter in CHAPTERS}
+    title = titles.get(following.stem[:2], following.stem)
+    link = f"[{title}](../chapters/{following.stem}.ipynb)"
+    return f"That was the last exercise of this chapter. **Next:** {link}.\n\n{made}"
 
 
 def reading_minutes(notebook: nbformat.NotebookNode) -> int:

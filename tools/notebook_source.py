@@ -8,6 +8,8 @@ an author can make in the percent file and says what it is.
     shared              yes                  yes            yes
     exercise            the text only        stub, check    answer, check
     predict             predict("02.1")      -              -
+
+A statement and its exercise link to each other by the name of their cell, which no title changes.
 """
 
 import ast
@@ -30,6 +32,8 @@ CHECK = re.compile(r"""^check\(\s*["'](\d+\.\d+)["']""", re.M)
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 SOLUTION = re.compile(rf"^([ \t]*){BEGIN}[ \t]*\n(.*?)^[ \t]*{END}[ \t]*$", re.S | re.M)
 MARKER_LINE = re.compile(rf"^[ \t]*(?:{BEGIN}|{END})[ \t]*\n?", re.M)
+RUN_FIRST = "**Run this cell first.**"
+IMPORT_CHECK = "from simplex_lib.course import check"
 
 
 @dataclass
@@ -73,6 +77,8 @@ def project(source: Source, kind: Kind) -> nbformat.NotebookNode:
         text = _text_for(source, cell, kind)
         if text is None:
             continue
+        if kind != "chapters" and cell is _first_shared(source):
+            notebook.cells.append(nbformat.v4.new_markdown_cell(RUN_FIRST, id="run-first"))
         new_cell = nbformat.v4.new_markdown_cell if cell.is_markdown else nbformat.v4.new_code_cell
         metadata: dict[str, Any] = {"tags": cell.tags} if cell.tags else {}
         simplex = {"exercise": cell.exercise, "role": cell.role, "question": cell.question}
@@ -88,27 +94,54 @@ def _text_for(source: Source, cell: Cell, kind: Kind) -> str | None:
         return cell.text if kind == "chapters" else None
     if cell.place == "shared":
         return cell.text
-    if kind == "exercises":
-        return SOLUTION.sub(r"\1raise NotImplementedError", cell.text)
-    if kind == "solutions":
-        return MARKER_LINE.sub("", cell.text).rstrip()
-    if not cell.is_markdown:
+    if cell.is_markdown:
+        return _statement(source, cell, kind)
+    if kind == "chapters":
         return None
-    if cell is not _last_statement(source, cell.exercise):
+    text = cell.text
+    if cell.role == "check" and _check_is_of_the_course(source):
+        text = f"{IMPORT_CHECK}\n\n{text}"  # a check runs, whatever was run before it
+    if kind == "exercises":
+        return SOLUTION.sub(r"\1raise NotImplementedError", text)
+    return MARKER_LINE.sub("", text).rstrip()
+
+
+def _statement(source: Source, cell: Cell, kind: Kind) -> str:
+    """With a link to the same exercise in the other notebook under the last of its texts."""
+    texts = [c for c in source.cells if c.role == "statement" and c.exercise == cell.exercise]
+    if cell is not texts[-1]:
         return cell.text
-    link = f"[Write it in the exercise notebook](../exercises/{source.path.stem}.ipynb)"
-    return f"{cell.text}\n\n{link}"
+    name = _exercise_cell(cell.exercise or "", "statement")
+    words, other = {
+        "chapters": ("Write it in the exercise notebook", "exercises"),
+        "exercises": ("Back to this place in the chapter", "chapters"),
+        "solutions": ("Back to this place in the chapter", "chapters"),
+    }[kind]
+    return f"{cell.text}\n\n[{words}](../{other}/{source.path.stem}.ipynb#cell-id={name})"
 
 
-def _last_statement(source: Source, exercise: str | None) -> Cell:
-    texts = [cell for cell in source.cells if cell.is_markdown and cell.place == "exercise"]
-    return [cell for cell in texts if cell.exercise == exercise][-1]
+def _first_shared(source: Source) -> Cell | None:
+    """The first code cell of the exercise notebook, with the imports."""
+    cells = (c for c in source.cells if c.place == "shared" and not c.is_markdown)
+    return next(cells, None)
+
+
+def _check_is_of_the_course(source: Source) -> bool:
+    """A shared cell imports `check`; it does not write one of its own."""
+    shared = (c.text for c in source.cells if c.place == "shared" and not c.is_markdown)
+    imports = (n for text in shared for n in ast.walk(ast.parse(text)))
+    return any(
+        isinstance(n, ast.ImportFrom)
+        and n.module == "simplex_lib.course"
+        and "check" in {name.name for name in n.names}
+        for n in imports
+    )
 
 
 def _cell_id(cell: Cell, taken: set[str]) -> str:
     """Stable from build to build: an exercise's by its role, any other by what it says."""
     if cell.exercise and cell.role:
-        stem = f"exercise-{cell.exercise.replace('.', '-')}-{cell.role}"
+        stem = _exercise_cell(cell.exercise, cell.role)
     else:
         stem = f"{cell.place}-{hashlib.sha256(cell.text.encode()).hexdigest()[:10]}"
     name, count = stem, 1
@@ -117,6 +150,10 @@ def _cell_id(cell: Cell, taken: set[str]) -> str:
         name = f"{stem}-{count}"
     taken.add(name)
     return name
+
+
+def _exercise_cell(exercise: str, role: str) -> str:
+    return f"exercise-{exercise.replace('.', '-')}-{role}"
 
 
 def read_source(path: Path) -> Source:

@@ -57,7 +57,10 @@ def stale(root, capsys):
 def test_the_chapter_states_and_links_and_shows_no_answer(built):
     text = "\n".join(sources(read(built, "chapters")))
     assert "### Exercise 98.1: twice" in text and "The end." in text
-    assert text.count("(../exercises/98_sample.ipynb)") == 3  # on top, and under each statement
+    assert text.count("(../exercises/98_sample.ipynb)") == 1  # on top
+    for n in (1, 2):  # under each statement
+        assert f"(../exercises/98_sample.ipynb#cell-id=exercise-98-{n}-statement)" in text
+    assert "Run this cell first" not in text
     assert "def twice" not in text and "answer_in_the_sample" not in text
 
 
@@ -74,7 +77,7 @@ def test_the_exercises_have_stubs_and_no_outputs(built):
 def test_the_solutions_are_filled_in_and_pass(built):
     notebook = read(built, "solutions")
     assert (
-        "    answer_in_the_sample = x + x\n    return answer_in_the_sample" in sources(notebook)[3]
+        "    answer_in_the_sample = x + x\n    return answer_in_the_sample" in sources(notebook)[4]
     )
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert [output["text"] for output in outputs] == ["passed\n", "passed\n"]
@@ -83,12 +86,58 @@ def test_the_solutions_are_filled_in_and_pass(built):
 @pytest.mark.parametrize("kind", ["exercises", "solutions"])
 def test_cells_say_what_they_are_and_keep_their_names(built, kind):
     cells = read(built, kind).cells
-    roles = [(c.id, c.metadata.simplex.exercise, c.metadata.simplex.role) for c in cells[2:5]]
+    roles = [(c.id, c.metadata.simplex.exercise, c.metadata.simplex.role) for c in cells[3:6]]
     assert roles == [
         ("exercise-98-1-statement", "98.1", "statement"),
         ("exercise-98-1-stub", "98.1", "stub"),
         ("exercise-98-1-check", "98.1", "check"),
     ]
+
+
+@pytest.mark.parametrize("kind", ["exercises", "solutions"])
+def test_the_first_cell_asks_to_be_run_and_each_exercise_leads_back(built, kind):
+    cells = read(built, kind).cells
+    assert [c.source for c in cells].index("**Run this cell first.**") == 1
+    assert cells[2].cell_type == "code" and cells[2].source.startswith("import os")
+    back = "(../chapters/98_sample.ipynb#cell-id=exercise-98-1-statement)"
+    assert cells[3].source.endswith(f"[Back to this place in the chapter]{back}")
+
+
+@pytest.mark.parametrize("kind", ["chapters", "exercises", "solutions"])
+def test_links_to_a_cell_find_it(built, kind):
+    text = "\n".join(sources(read(built, kind)))
+    links = re.findall(r"\(\.\./(\w+)/98_sample\.ipynb#cell-id=([\w-]+)\)", text)
+    assert len(links) == 2
+    assert all(name in {cell.id for cell in read(built, there).cells} for there, name in links)
+
+
+def test_a_check_cell_imports_check_unless_the_chapter_has_its_own(built, tmp_path):
+    assert 'check("98.1", twice)' in sources(read(built, "exercises"))
+    file = tmp_path / "98_sample.py"
+    shared = '# %% tags=["shared"]\n'
+    several = "from simplex_lib.course import (\n    check,\n    hint,\n)\n"
+    file.write_text(TEXT.replace(shared, f"{shared}{several}"))
+    for kind in ("exercises", "solutions"):
+        wanted = 'from simplex_lib.course import check\n\ncheck("98.1", twice)'
+        assert wanted in sources(project(read_source(file), kind))
+
+
+def test_the_last_exercise_leads_to_the_next_chapter_if_there_is_one(tmp_path):
+    file = tmp_path / "01_sample.py"
+    file.write_text(TEXT.replace("98.", "1."))
+
+    def last(kind):
+        return build_notebooks.wanted(read_source(file), kind, None).cells[-1].source
+
+    before = build_notebooks.wanted(read_source(file), "exercises", None).metadata.simplex
+    assert last("exercises") == last("chapters") and "Next" not in last("exercises")
+    (tmp_path / "02_other.py").write_text(TEXT.replace("98.", "2."))
+    link = "**Next:** [02 Trilinear attention](../chapters/02_other.ipynb)."
+    assert (
+        link in last("exercises") and link in last("solutions") and "Next" not in last("chapters")
+    )
+    after = build_notebooks.wanted(read_source(file), "exercises", None).metadata.simplex
+    assert before.content_hash == after.content_hash  # no newer version for a learner
 
 
 def test_a_prediction_hides_its_answer(built):
@@ -103,7 +152,8 @@ def test_a_prediction_hides_its_answer(built):
 @pytest.mark.parametrize("kind", ["chapters", "exercises", "solutions"])
 def test_every_notebook_says_where_it_comes_from(built, kind):
     notebook = read(built, kind)
-    assert "Generated from `chapters/98_sample.py`" in notebook.cells[0].source
+    assert "Generated from `chapters/98_sample.py`" in notebook.cells[-1].source
+    assert "Generated" not in notebook.cells[0].source  # the page does not open with bookkeeping
     assert notebook.metadata.kernelspec.name == "python3"
     assert ("receipt" in notebook.metadata.simplex) == (kind != "exercises")
     assert "A chapter in small" not in "".join(sources(notebook))  # a word to the author

@@ -138,6 +138,9 @@ def leads_somewhere(page: Path, link: str) -> bool:
     file = page.parent / unquote(target)
     if fragment and file.suffix == ".md" and file.exists():
         return unquote(fragment) in anchors(file)
+    if fragment.startswith("cell-id=") and file.suffix == ".ipynb" and file.exists():
+        cells = nbformat.read(file, as_version=4).cells
+        return fragment.removeprefix("cell-id=") in {cell.id for cell in cells}
     return file.exists()
 
 
