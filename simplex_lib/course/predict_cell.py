@@ -68,7 +68,8 @@ class Question:
 # the button of an option reaches over its text, so that a click there counts
 WHOLE_ROW = (
     "<style>.simplex-option{position:relative}.simplex-option .jupyter-button{position:static}"
-    ".simplex-option .jupyter-button::after{content:'';position:absolute;inset:0;cursor:pointer}"
+    ".simplex-option .jupyter-button::after{content:'';position:absolute;inset:0;z-index:1;"
+    "cursor:pointer}"
     ".simplex-option:has(.jupyter-button:hover){background:var(--jp-layout-color2,"
     "rgba(128,128,128,.1))}</style>"
 )
