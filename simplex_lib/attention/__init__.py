@@ -6,6 +6,7 @@ trilinear.py         attention over pairs of keys
 trilinear_online.py  the same without the cube
 triple_product.py    the score of the 2-simplicial Transformer of 2019
 determinant.py       pairs scored by 3 x 3 determinants, which rotations leave alone
+rotary.py            positions as rotations, for dot products and for determinants
 layers.py            both attentions as nn.Module
 """
 
@@ -27,6 +28,12 @@ from simplex_lib.attention.online_softmax import (
     merge,
     online_softmax_attention,
     online_softmax_states,
+)
+from simplex_lib.attention.rotary import (
+    rotary_frequencies,
+    rotary_pairs,
+    rotary_triples,
+    rotate_about,
 )
 from simplex_lib.attention.trilinear import (
     key_window,
@@ -58,6 +65,10 @@ __all__ = [
     "online_softmax_attention",
     "online_softmax_states",
     "pair_window",
+    "rotary_frequencies",
+    "rotary_pairs",
+    "rotary_triples",
+    "rotate_about",
     "trilinear_attention",
     "trilinear_attention_online",
     "trilinear_attention_online_with_lse",
