@@ -39,12 +39,12 @@ from simplex_lib.course import check, hint, predict
 
 # %% tags=["predict"]
 predict(
-    'x has shape (3, 5) and y has shape (4, 5). What is `torch.einsum("ic,jc->ij", x, y)`?',
+    'x has shape (3, 5) and y has shape (4, 5). What is `torch.einsum("id,jd->ij", x, y)`?',
     {
-        "A table of 3 × 4 sums, each of 25 products": "The letter c stands in both inputs, so only equal positions meet: 5 products in each sum. 25 would need two different letters.",
+        "A table of 3 × 4 sums, each of 25 products": "The letter d stands in both inputs, so only equal positions meet: 5 products in each sum. 25 would need two different letters.",
         "A table of 3 × 4 dot products": (
             "right",
-            "The letter c is shared and does not stay, so it is matched and summed: row i of x meets row j of y, for every i and j.",
+            "The letter d is shared and does not stay, so it is matched and summed: row i of x meets row j of y, for every i and j.",
         ),
         "An error: 3 and 4 do not fit": "Only axes with the same letter must have the same size. i and j are two letters.",
         "Three dot products, one for each row of x": "For that, the rows of y would need the letter i as well. Here j is a letter of its own and stays.",
@@ -116,7 +116,7 @@ predict(
 # %% [markdown]
 r"""
 Before you move the sliders, guess: **which values can the output reach, and which not?** On the left is the query with six keys, in the middle their shares, on the right the six values and the output. The dotted line is the output's path
-when the query turns once. Turn the query with the angle, then set the length to 0, to 0.5 and to 6.
+when the query turns once. Turn the query with the angle, then set the length to 0, to 0.5 and to 6. (Before the softmax the scores are divided by $\sqrt 2$; the section after next says why.)
 """
 
 # %%
@@ -129,7 +129,7 @@ r"""
 You should have seen three things.
 
 * **Length is decision.** At length 0 all shares are equal and the output is the mean of all values. At 30° key a has 0.33 at length 0.5, 0.74 at length 2 and 0.99 at length 6. With a very long query the look-up is nearly hard again.
-* **The output never leaves the hull.** It is a mean with positive shares. The value of f lies inside the hull of the others, where a mixture of others comes by as well.
+* **The output never leaves the hull.** It is a mean with positive shares, so it stays within the thin line round the values. At length 6 it comes to within 0.06 of the values of a (try 15°), c (140°), e (260°) and f (315°), and to 0.4 of b (75°). It never comes closer than 0.9 to the value of d (200°): key d is short, and its long neighbours c and e keep a quarter for themselves. The value of f lies inside the hull. There a mixture of others can lie too: at length 2 and 90° the output is half a unit from it, and f has no share in that at all.
 * **A dot product rewards length.** At 185° the query points nearly at key d (199°) and far from key c (141°). Still c wins, with 0.54 against 0.36, because its key is longer: 2.84 against 1.80.
 """
 
@@ -147,6 +147,12 @@ for length, expected in ((0, 1 / 6), (0.5, 0.33), (2, 0.74), (6, 0.99)):
     assert abs(shares_at(30, length)[0] - expected) < 0.01
 assert [round(x, 2) for x in shares_at(185, 2)[2:4]] == [0.54, 0.36]
 
+for name, angle, value in zip("abcdef", (15, 75, 140, 200, 260, 315), six_values, strict=True):
+    output = torch.tensor(shares_at(angle, 6)) @ torch.tensor(six_values)
+    print(
+        f"at {angle:3}°, length 6: {math.dist(output.tolist(), value):.2f} from the value of {name}"
+    )
+
 # %% [markdown]
 r"""
 ## Every query meets every key
@@ -154,13 +160,13 @@ r"""
 In a sentence every word asks a question of its own, so there is a query for every position, and a key and a value for every position. With $s$ positions that is a table of $s \times s$ logits: row $i$ belongs to query $i$, column $j$ to
 key $j$. Several such tables live side by side, one for each head $h$ and each sentence $b$ of the batch; they never mix.
 
-$$a_{bhij} = \frac{1}{\sqrt d}\sum_{c} q_{bhic}\; k_{bhjc}$$
+$$a_{bhij} = \frac{1}{\sqrt d}\sum_{d} q_{bhid}\; k_{bhjd}$$
 
-Everything but the $1/\sqrt d$ you have seen. So where does that come from?
+As an index, $d$ counts the features of one head; under the root it is their number. You have met every part of this in the plane, where $\sqrt d$ was $\sqrt 2$. So why divide at all?
 
 ## Why divide by √d
 
-Suppose the $d$ numbers in a query and in a key are independent, with mean 0 and variance 1, as they roughly are when training starts. One product $q_c k_c$ then has mean 0 and variance 1. A dot product adds up $d$ of them.
+Suppose the $d$ numbers in a query and in a key are independent, with mean 0 and variance 1, as they roughly are when training starts. One product $q_d k_d$ then has mean 0 and variance 1. A dot product adds up $d$ of them.
 """
 
 # %% tags=["predict"]
@@ -185,7 +191,7 @@ print("   d   variance   as it is  with 1/√d    as it is    with 1/√d")
 for d in (4, 16, 64, 256):
     q = torch.randn(4000, d, generator=generator)
     k = torch.randn(4000, 8, d, generator=generator)  # eight keys for each query
-    logits = torch.einsum("nc,njc->nj", q, k)
+    logits = torch.einsum("nd,njd->nj", q, k)
     both = [logits.softmax(-1), (logits / math.sqrt(d)).softmax(-1)]
     largest = [p.amax(-1).mean().item() for p in both]
     drawn = ["".join(bars[min(7, int(8 * x))] for x in p[1].tolist()) for p in both]
@@ -208,7 +214,7 @@ r"""
 
 Turn queries and keys, both of shape (b, h, s, d), into scaled logits (b, h, s, s):
 
-$$a_{bhij} = \frac{1}{\sqrt d}\sum_{c} q_{bhic}\; k_{bhjc}$$
+$$a_{bhij} = \frac{1}{\sqrt d}\sum_{d} q_{bhid}\; k_{bhjd}$$
 
 Heads and sentences do not mix. One line is enough.
 """
@@ -218,7 +224,7 @@ Heads and sentences do not mix. One line is enough.
 def attention_logits(q, k):
     """Scaled scores of every query with every key: (b, h, s, d), (b, h, s, d) -> (b, h, s, s)."""
     ### BEGIN SOLUTION
-    return torch.einsum("bhic,bhjc->bhij", q, k) / math.sqrt(q.shape[-1])
+    return torch.einsum("bhid,bhjd->bhij", q, k) / math.sqrt(q.shape[-1])
     ### END SOLUTION
 
 
@@ -324,9 +330,9 @@ predict(
 r"""
 ### Exercise 1.2: A causal softmax that does not overflow &nbsp; (10 minutes)
 
-Turn logits (b, h, s, s) into shares of the same shape. Query $i$ sees the keys $j \le i$; hidden keys get exactly 0; every row sums to 1; and logits of any size are welcome.
+Turn logits (b, h, s, s) into shares of the same shape. Query $i$ sees the keys $j \le i$; hidden keys get exactly 0; every row sums to 1; logits of any size are welcome; and the result has the dtype of the input.
 
-Once in your life, by hand: `softmax`, `log_softmax` and `logsumexp` of PyTorch may not be called here. `exp`, `amax`, `sum`, `masked_fill` and the like may. After this exercise you may use PyTorch's again.
+Once in your life, by hand: `softmax`, `log_softmax` and `logsumexp` of PyTorch may not be called here. `exp`, `amax`, `sum`, `masked_fill` and the like may. After this exercise you may use PyTorch's softmax again.
 """
 
 
@@ -350,7 +356,7 @@ r"""
 
 The rest is the mean that you know from the soft look-up, once for every query:
 
-$$\text{out}_{bhi} = \sum_j p_{bhij}\; v_{bhj}$$
+$$\text{out}_{bhid} = \sum_j p_{bhij}\; v_{bhjd}$$
 
 One slip to know about: the paper on which this course rests prints this sum with the logits in place of the shares (Eq. 4 of [arXiv:2507.02754](https://arxiv.org/abs/2507.02754); [ledger](../claims/README.md#fs-eq4)). A quick test
 tells which is right: if all values are 1, a mean must return 1.
@@ -363,9 +369,9 @@ generator = torch.Generator().manual_seed(1)
 q, k, v = torch.randn(3, 1, 2, 6, 4, generator=generator, dtype=torch.float64)
 before = dot_product_attention(q, k, v)
 
-k2, v2 = k.clone(), v.clone()
-k2[..., 4:, :], v2[..., 4:, :] = 100.0, -7.0  # positions 4 and 5 say something else
-after = dot_product_attention(q, k2, v2)
+other_k, other_v = k.clone(), v.clone()
+other_k[..., 4:, :], other_v[..., 4:, :] = 100.0, -7.0  # positions 4 and 5 say something else
+after = dot_product_attention(q, other_k, other_v)
 
 moved = (before - after).abs().amax((0, 1, 3))
 print("how far the output of each position moved:", [round(x, 3) for x in moved.tolist()])
@@ -376,7 +382,8 @@ assert torch.allclose(dot_product_attention(q, k, torch.ones_like(v)), torch.one
 r"""
 ### Exercise 1.3: Attention &nbsp; (5 minutes)
 
-From queries, keys (b, h, s, d) and values (b, h, s, dv) to outputs (b, h, s, dv): causal, with the scale $1/\sqrt d$. Values may have a width of their own. You may call your functions from 1.1 and 1.2.
+From queries, keys (b, h, s, d) and values (b, h, s, dv) to outputs (b, h, s, dv): causal, with the scale $1/\sqrt d$. Values may have a width of their own. You may call your functions from 1.1 and 1.2, and PyTorch's softmax. `F.scaled_dot_product_attention` and
+the library's `dot_product_attention` do not count here.
 """
 
 
@@ -399,7 +406,8 @@ A query has one unit of attention to hand out. If "rabbit" wants its adjective *
 once. The width of the model is cut into $h$ blocks of $d$ numbers, the **heads**; each has queries, keys and values of its own, and their outputs are laid side by side again.
 
 Below are four heads over one sentence. They were built by hand, not learned, so that you can check what you see: each query is a pattern that a key has or has not. Before you move anything: **what does each head look for? And one of them does
-not care about the temperature at all. Which one, and why?** (The temperature divides all logits. It is the query's length again, upside down.)
+not care about the temperature at all. Which one, and why?** (The temperature divides all logits. It is the query's length again, upside down. The number above each map is the **entropy** of the marked row, which says how evenly it reads: 0 nats for
+one key alone, $\ln n$ for $n$ keys all alike.)
 """
 
 # %%
@@ -477,7 +485,7 @@ r"""
 ### Exercise 1.4: Query heads that share keys &nbsp; (5 minutes)
 
 Causal attention with `q` of shape (b, h, s, d), and `k` and `v` of shape (b, g, s, d), where g divides h. Neighbouring query heads share a key head and a value head: with 6 query heads and 2 key heads, query heads 0, 1, 2 read key head 0, and
-3, 4, 5 read key head 1. Output: (b, h, s, d). You may call your `causal_attention`.
+3, 4, 5 read key head 1. Output: (b, h, s, d). You may call your `causal_attention`; `F.scaled_dot_product_attention` and the library's `dot_product_attention` do not count here either.
 """
 
 
@@ -537,10 +545,10 @@ predict(
 
 # %%
 print("     s    q, k, v, out (d = 128)       logits")
-for s in (1024, 8192, 65536):
+for s in (1024, 4096, 16384):
     linear, square = 4 * s * 128 * 4, s * s * 4  # bytes, float32, one head
     print(f"{s:6,}    {linear / 2**20:18.0f} MiB {square / 2**20:8,.0f} MiB")
-assert 65536**2 * 4 == 16 * 2**30
+assert 16384**2 * 4 == 2**30
 
 # %% [markdown]
 r"""
@@ -651,10 +659,10 @@ for block_size in (1, 64, 300):
 r"""
 ### Exercise 1.5: Online softmax &nbsp; (15 minutes)
 
-Attention over all keys, *without a causal mask*, that reads `block` keys at a time. `q`, `k` and `v` are (b, h, s, d); the last block may be shorter. Return two things: `out` (b, h, s, d) and the natural-log `lse` (b, h, s) of the logits scaled with
-$1/\sqrt d$.
+Attention over all keys, *without a causal mask*, that reads `block` keys at a time; the last block may be shorter. `q` is (b, h, s, d), and `k` and `v` are (b, h, n, d): without a mask there may be more keys than queries, or fewer. Return two things:
+`out` (b, h, s, d) and the natural-log `lse` (b, h, s) of the logits scaled with $1/\sqrt d$.
 
-You never hold more than (s, block) logits of a head: the check watches what your answer makes. Inside a block PyTorch may do what it likes.
+You never hold more than (s, block) logits of a head, and never all logits of a query: the check watches what your answer makes. Inside a block PyTorch may do what it likes.
 """
 
 
@@ -663,16 +671,15 @@ def online_attention(q, k, v, block):
     """Attention over all keys, `block` of them at a time: returns out (b, h, s, d) and lse (b, h, s)."""
     ### BEGIN SOLUTION
     m = torch.full_like(q[..., 0], -math.inf)
-    total, acc = torch.zeros_like(m), torch.zeros_like(v)
+    l, acc = torch.zeros_like(m), torch.zeros_like(q)  # noqa: E741
     for start in range(0, k.shape[-2], block):
         k_block, v_block = (x[..., start : start + block, :] for x in (k, v))
         logits = q @ k_block.mT / math.sqrt(q.shape[-1])
-        larger = torch.maximum(m, logits.amax(-1))
-        factor, terms = (m - larger).exp(), (logits - larger[..., None]).exp()
-        total = factor * total + terms.sum(-1)
+        m_old, m = m, torch.maximum(m, logits.amax(-1))
+        factor, terms = (m_old - m).exp(), (logits - m[..., None]).exp()
+        l = factor * l + terms.sum(-1)  # noqa: E741
         acc = factor[..., None] * acc + terms @ v_block
-        m = larger
-    return acc / total[..., None], m + total.log()
+    return acc / l[..., None], m + l.log()
     ### END SOLUTION
 
 

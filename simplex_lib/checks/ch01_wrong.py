@@ -7,6 +7,9 @@ Each is a wrong answer with the sentence that names it. Exercises 1.5 and 1.6 ar
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -14,6 +17,22 @@ from torch import Tensor
 from simplex_lib.checks.exercise import Difference, Wrong
 
 INF = float("inf")
+
+
+@dataclass(frozen=True, eq=False)
+class Seen(Wrong):
+    """A mistake whose sentence is led in by what is seen in the failing case, if one is left.
+
+    says stands by itself: an answer that only has a wrong shape leaves no difference.
+    """
+
+    seen: Callable[[Difference], str] | None = None
+
+    def sentence(self, difference: Difference | None) -> str:
+        said = super().sentence(difference)
+        if difference is None or self.seen is None:
+            return said
+        return f"{self.seen(difference)} {said}"
 
 
 def past(s: int) -> Tensor:
@@ -57,6 +76,20 @@ def logits_times_root_d(q: Tensor, k: Tensor) -> Tensor:
     return scores(q, k) * math.sqrt(q.shape[-1])
 
 
+def logits_over_root_h(q: Tensor, k: Tensor) -> Tensor:
+    return scores(q, k) / math.sqrt(q.shape[1])
+
+
+def logits_over_half_d(q: Tensor, k: Tensor) -> Tensor:
+    """The scale was d ** 1 / 2."""
+    return scores(q, k) / (q.shape[-1] / 2)
+
+
+def logits_over_twice_d(q: Tensor, k: Tensor) -> Tensor:
+    """The scores were followed by / d ** 1 / 2."""
+    return scores(q, k) / q.shape[-1] / 2
+
+
 def logits_transposed(q: Tensor, k: Tensor) -> Tensor:
     return scores(k, q) / math.sqrt(q.shape[-1])
 
@@ -74,15 +107,12 @@ def logits_own_key(q: Tensor, k: Tensor) -> Tensor:
     return (q * k).sum(-1) / math.sqrt(q.shape[-1])
 
 
-def says_ratio(words: str):
-    def says(difference: Difference) -> str:
-        here, want = difference.got_here, difference.expected_here
-        if abs(want) < 1e-12:
-            return words
-        ratio, d = here / want, difference.case.sizes["d"]
-        return f"{words} With d = {d} each of your numbers is {ratio:.3g} times the right one."
-
-    return says
+def ratio(difference: Difference) -> str:
+    here, want = difference.got_here, difference.expected_here
+    if abs(want) < 1e-12:
+        return "The scale is wrong."
+    times = f"{here / want:.3g} times the right one."
+    return f"With d = {difference.case.sizes['d']} each of your numbers is {times}"
 
 
 LOGITS = (
@@ -92,13 +122,32 @@ LOGITS = (
         "The dot products are right and the scale is missing: "
         "these are the numbers of q · k itself, whose spread grows with d.",
     ),
-    Wrong(
+    Seen(
         "scale_d",
         logits_over_d,
-        says_ratio(
-            "You divided by d, the number of products in the sum. It is the variance that grows "
-            "like d, not the spread."
-        ),
+        "You divided by d, the number of products in the sum. It is the variance that grows "
+        "like d, not the spread.",
+        ratio,
+    ),
+    Seen(
+        "half_d",
+        logits_over_half_d,
+        "You divided by half of d. `d ** 1/2` is that: the power comes first and makes d, and the "
+        "2 divides it afterwards. The exponent needs brackets, or be 0.5.",
+        ratio,
+    ),
+    Seen(
+        "twice_d",
+        logits_over_twice_d,
+        "You divided by d and by 2. `... / d ** 1/2` is read like that, from the left, and so is "
+        "`... * d ** -1/2`: the power takes the 1 alone. Put the exponent in brackets.",
+        ratio,
+    ),
+    Wrong(
+        "scale_h",
+        logits_over_root_h,
+        "You scaled with the number of heads. The sum in one logit runs over the d numbers of one "
+        "head, however many heads there are.",
     ),
     Wrong(
         "scale_s",
@@ -112,10 +161,11 @@ LOGITS = (
         "You scaled with h times d, the width of all heads together. The sum in one logit runs "
         "over the d numbers of one head.",
     ),
-    Wrong(
+    Seen(
         "scale_upside_down",
         logits_times_root_d,
-        says_ratio("You multiplied by the root of d where a division was meant."),
+        "You multiplied by the root of d where a division was meant.",
+        ratio,
     ),
     Wrong(
         "transposed",
@@ -176,6 +226,10 @@ def softmax_zero_mask(logits: Tensor) -> Tensor:
     return by_hand(logits.masked_fill(~past(logits.shape[-1]), 0))
 
 
+def softmax_finite_mask(logits: Tensor, low: float = -1000) -> Tensor:
+    return by_hand(logits.masked_fill(~past(logits.shape[-1]), low))
+
+
 def softmax_no_max(logits: Tensor) -> Tensor:
     e = logits.masked_fill(~past(logits.shape[-1]), -INF).exp()
     return e / e.sum(-1, keepdim=True)
@@ -183,6 +237,11 @@ def softmax_no_max(logits: Tensor) -> Tensor:
 
 def softmax_no_max_times_mask(logits: Tensor) -> Tensor:
     e = logits.exp() * past(logits.shape[-1])
+    return e / e.sum(-1, keepdim=True)
+
+
+def softmax_no_max_times_ones(logits: Tensor) -> Tensor:
+    e = logits.exp() * torch.ones(logits.shape[-2:]).tril()  # float32, whatever the logits are
     return e / e.sum(-1, keepdim=True)
 
 
@@ -211,42 +270,47 @@ def leak(difference: Difference) -> str:
     future = difference.got.triu(1).nan_to_num()
     b, h, i, j = (int(x) for x in torch.unravel_index(future.argmax(), future.shape))
     return (
-        f"Query {i} gives {float(future[b, h, i, j]):.2f} of its attention to key {j}, "
+        f"Query {i} gives {float(future[b, h, i, j]):.3g} of its attention to key {j}, "
         "which lies in its future."
     )
 
 
 def row_sum(difference: Difference) -> str:
     b, h, i, _ = difference.index
-    return f"The weights of query {i} sum to {float(difference.got[b, h, i].sum()):.3f}"
+    return f"The weights of query {i} sum to {float(difference.got[b, h, i].sum()):.3g}."
 
 
-def largest_logit(difference: Difference) -> float:
+def largest_logit(difference: Difference) -> str:
     b, h, i, _ = difference.index
-    return float(difference.case.arguments["logits"][b, h, i, : i + 1].abs().max())
+    top = float(difference.case.arguments["logits"][b, h, i, : i + 1].max())
+    return f"The largest logit that query {i} sees is {top:,.0f}."
+
+
+def yours(difference: Difference) -> str:
+    here, want = difference.got_here, difference.expected_here
+    return f"Yours is {here:.3g} where {want:.3g} is right."
 
 
 SOFTMAX = (
-    Wrong(
+    Seen(
         "unmasked",
         softmax_unmasked,
-        lambda d: f"{leak(d)} This is the softmax of all keys: nothing was hidden.",
+        "This is the softmax of all keys: nothing was hidden.",
+        leak,
     ),
-    Wrong(
+    Seen(
         "query_axis",
         softmax_over_queries,
-        lambda d: (
-            f"{row_sum(d)}, and each column of yours sums to 1: the queries compete for a key. "
-            "It is the keys that compete for a query."
-        ),
+        "In your answer each column sums to 1: the queries compete for a key. "
+        "It is the keys that compete for a query.",
+        row_sum,
     ),
-    Wrong(
+    Seen(
         "masked_after",
         softmax_then_mask,
-        lambda d: (
-            f"{row_sum(d)}, and it should be 1. What went to the future was cut off after the "
-            "softmax, and nobody handed it back to the keys that are left."
-        ),
+        "It should be 1 for every query. What went to the future was cut off after the "
+        "softmax, and nobody handed it back to the keys that are left.",
+        row_sum,
     ),
     Wrong(
         "strict",
@@ -254,73 +318,90 @@ SOFTMAX = (
         "Query 0 has no key left and 0 / 0 is NaN: your mask hides the query's own position too. "
         "Key i is not in the future of query i.",
     ),
-    Wrong(
+    Seen(
         "one_ahead",
         softmax_one_ahead,
-        lambda d: f"{leak(d)} Your mask begins one place too late: the next token is visible.",
+        "Your mask begins one place too late: the next token is visible.",
+        leak,
     ),
-    Wrong(
+    Seen(
         "future_kept",
         softmax_of_future,
-        lambda d: f"{leak(d)} Your mask is the wrong way round: it hides what came before.",
+        "Your mask is the wrong way round: it hides what came before.",
+        leak,
     ),
-    Wrong(
+    Seen(
         "zero_mask",
         softmax_zero_mask,
-        lambda d: (
-            f"{leak(d)} A hidden logit was set to 0, and 0 is an ordinary logit: "
-            "its exponential is 1."
-        ),
+        "A hidden logit was set to 0, and 0 is an ordinary logit: its exponential is 1.",
+        leak,
     ),
-    Wrong(
+    Seen(
+        "finite_mask",
+        softmax_finite_mask,
+        "Hidden logits were set to some finite number, and -1000, say, is an ordinary logit: "
+        "where all visible logits lie lower, it wins.",
+        leak,
+    ),
+    Seen(
+        "finite_mask, not so low",
+        partial(softmax_finite_mask, low=-50),
+        "Hidden logits were set to some finite number, and -50, say, is an ordinary logit: "
+        "where all visible logits lie lower, it wins.",
+        leak,
+    ),
+    Seen(
         "no_max",
         softmax_no_max,
-        lambda d: (
-            f"Query {d.index[2]} has a logit of size {largest_logit(d):,.0f}. Its exponential is "
-            "beyond what a float64 can hold (about 1e308, reached at 709), and a row of "
-            "infinities or of zeros divided by its sum is NaN. Moderate logits come out right."
-        ),
+        "Moderate logits come out right. But float64 has no exponential of more than 709 and "
+        "takes that of less than -745 for 0, and a row of infinities or of zeros divided by its "
+        "sum is NaN. Nothing was subtracted before the exponential.",
+        largest_logit,
     ),
-    Wrong(
+    Seen(
         "no_max_times_mask",
         softmax_no_max_times_mask,
-        lambda d: (
-            "Moderate logits come out right. But in the row of query "
-            f"{d.index[2]} an exponential does not fit into a float64: it becomes infinite, also "
-            "among the hidden keys, and infinity times 0 is NaN, not 0; so is infinity divided by "
-            "infinity. Nothing was subtracted before the exponential."
-        ),
+        "Moderate logits come out right. But an exponential that does not fit into a float64 is "
+        "infinite or 0, also among the hidden keys. Infinity times 0 is NaN, not 0; so are "
+        "infinity over infinity and 0 / 0. Nothing was subtracted before the exponential.",
+        largest_logit,
     ),
-    Wrong(
+    Seen(
+        "no_max_times_mask, of ones",
+        softmax_no_max_times_ones,
+        "Moderate logits come out right. But an exponential that does not fit into a float64 is "
+        "infinite or 0, and infinity times 0, infinity over infinity and 0 / 0 are all NaN: "
+        "nothing was subtracted before the exponential. "
+        "(And a mask of ones is float32 where it is not told otherwise.)",
+        largest_logit,
+    ),
+    Seen(
         "max_of_all",
         softmax_max_of_all,
-        lambda d: (
-            f"You subtract one number from the whole tensor. The logits of query {d.index[2]} "
-            "lie so far below it that all their exponentials are 0, and 0 / 0 is NaN. "
-            "Every row needs a number of its own."
-        ),
+        "You subtract one number from the whole tensor. Where all visible logits of a row lie far "
+        "below it, their exponentials are 0, and 0 / 0 is NaN. Every row needs a number of its "
+        "own.",
+        largest_logit,
     ),
-    Wrong(
+    Seen(
         "max_of_future",
         softmax_max_of_future,
-        lambda d: (
-            f"The largest logit in the row of query {d.index[2]} belongs to a key that is hidden "
-            "from it. Subtracting that one leaves only zeros among the visible keys here, and "
-            "0 / 0 is NaN. The future must be gone before you look for the largest."
-        ),
+        "The largest logit of its whole row belongs to a key that is hidden from it. Subtracting "
+        "that one leaves only zeros among the visible keys here, and 0 / 0 is NaN. The future "
+        "must be gone before you look for the largest.",
+        largest_logit,
     ),
-    Wrong(
+    Seen(
         "logarithm",
         softmax_logarithm,
-        lambda d: (
-            f"You return logarithms: at i {d.index[2]}, j {d.index[3]} yours is "
-            f"{d.got_here:.3f}, and e to that power is what was asked for."
-        ),
+        "You return logarithms: e to the power of your numbers is what was asked for.",
+        yours,
     ),
-    Wrong(
+    Seen(
         "unnormalised",
         softmax_unnormalised,
-        lambda d: f"{row_sum(d)}. The exponentials are right and not yet divided by their sum.",
+        "The exponentials are right and not yet divided by their sum.",
+        row_sum,
     ),
 )
 
@@ -392,6 +473,24 @@ def attention_of_masked_logits(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return logits.masked_fill(~past(q.shape[-2]), -INF) @ v
 
 
+def attention_finite_mask(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    logits = scores(q, k) / math.sqrt(q.shape[-1])
+    return logits.masked_fill(~past(q.shape[-2]), -1000).softmax(-1) @ v
+
+
+def attention_swapped(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return attend(k, q, v)
+
+
+def attention_over_heads(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    logits = scores(q, k) / math.sqrt(q.shape[-1])
+    return logits.masked_fill(~past(q.shape[-2]), -INF).softmax(1) @ v
+
+
+def attention_over_heads_masked_after(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return (scores(q, k) / math.sqrt(q.shape[-1])).softmax(1).tril() @ v
+
+
 def own_value(difference: Difference) -> str:
     """At query 0 the right answer is its own value; elsewhere only the numbers are said."""
     here, want, i = difference.got_here, difference.expected_here, difference.index[2]
@@ -409,13 +508,12 @@ ATTENTION = (
         attention_unscaled,
         "These are the numbers you get when the logits are not divided by the root of d.",
     ),
-    Wrong(
+    Seen(
         "no_scale_no_mask",
         attention_bare,
-        lambda d: (
-            f"{own_value(d)} Two things are missing: no key was hidden, and the logits were not "
-            "divided by the root of d."
-        ),
+        "Two things are missing: no key was hidden, and the logits were not "
+        "divided by the root of d.",
+        own_value,
     ),
     Wrong(
         "scale_of_values",
@@ -429,10 +527,11 @@ ATTENTION = (
         "The root of d divides your output. It belongs to the logits: after the softmax it only "
         "makes everything smaller, and query 0 no longer returns its own value.",
     ),
-    Wrong(
+    Seen(
         "unmasked",
         attention_unmasked,
-        lambda d: f"{own_value(d)} Later tokens are mixed in: no key was hidden.",
+        "Later tokens are mixed in: no key was hidden.",
+        own_value,
     ),
     Wrong(
         "strict",
@@ -440,28 +539,49 @@ ATTENTION = (
         "Query 0 has no key left, so its softmax is 0 / 0. The mask hides the query's own "
         "position, which it may see.",
     ),
-    Wrong(
+    Seen(
         "one_ahead",
         attention_one_ahead,
-        lambda d: (
-            f"{own_value(d)} The mask begins one place too late: each query sees the next token."
-        ),
+        "The mask begins one place too late: each query sees the next token.",
+        own_value,
     ),
-    Wrong(
+    Seen(
         "zero_mask",
         attention_zero_mask,
-        lambda d: (
-            f"{own_value(d)} Hidden logits were set to 0, and a key with logit 0 still gets "
-            "attention."
-        ),
+        "Hidden logits were set to 0, and a key with logit 0 still gets attention.",
+        own_value,
     ),
-    Wrong(
+    Seen(
         "masked_after",
         attention_masked_after,
-        lambda d: (
-            f"{own_value(d)} The future was cut out after the softmax, so the weights "
-            "that are left sum to less than 1."
-        ),
+        "The future was cut out after the softmax, so the weights "
+        "that are left sum to less than 1.",
+        own_value,
+    ),
+    Seen(
+        "finite_mask",
+        attention_finite_mask,
+        "Hidden logits were set to some finite number, and -1000, say, is an ordinary logit: "
+        "where all visible logits lie lower, it wins, and later tokens are mixed in.",
+        own_value,
+    ),
+    Wrong(
+        "q_and_k_swapped",
+        attention_swapped,
+        "Queries and keys have changed places: your key i scores the queries up to i, and position "
+        "i should ask with its query.",
+    ),
+    Wrong(
+        "head_axis",
+        attention_over_heads,
+        "Your softmax runs over the heads: for each pair of positions the heads share one unit, "
+        "and where a pair is hidden in all of them that is 0 / 0. The keys of one query compete.",
+    ),
+    Wrong(
+        "head_axis, masked after",
+        attention_over_heads_masked_after,
+        "Your softmax runs over the heads: for each pair of positions the heads share one unit. "
+        "It is the keys of one query that compete, in each head by itself.",
     ),
     Wrong(
         "query_axis",
@@ -548,35 +668,28 @@ def grouped_unmasked(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return attention_unmasked(q, spread(k, n // r), spread(v, n // r))
 
 
-def says_tiled(what: str):
-    def says(difference: Difference) -> str:
-        sizes, n = difference.case.sizes, difference.index[1]
-        return (
-            f"With {sizes['h']} query heads and {sizes['g']} key heads, your query head {n} reads "
-            f"{what} {n % sizes['g']}. You laid copies of all heads end to end, so heads that "
-            "share are far apart; they should be neighbours."
-        )
+def tiled_head(difference: Difference) -> str:
+    h, g, n = difference.case.sizes["h"], difference.case.sizes["g"], difference.index[1]
+    return f"Of {h} query heads and {g} key heads, your query head {n} reads key head {n % g}."
 
-    return says
+
+TILED = (
+    "You laid copies of all heads end to end, so heads that share are far apart; they should be "
+    "neighbours."
+)
 
 
 GROUPED = (
-    Wrong("tiled", grouped_tiled, says_tiled("key and value head")),
+    Seen("tiled", grouped_tiled, TILED, tiled_head),
     Wrong(
         "values_tiled",
         grouped_values_tiled,
-        lambda d: (
-            "The keys are shared as they should be, the values are not. "
-            f"{says_tiled('value head')(d)}"
-        ),
+        f"The keys are shared as they should be, the values are not. {TILED}",
     ),
     Wrong(
         "keys_tiled",
         grouped_keys_tiled,
-        lambda d: (
-            "The values are shared as they should be, the keys are not. "
-            f"{says_tiled('key head')(d)}"
-        ),
+        f"The values are shared as they should be, the keys are not. {TILED}",
     ),
     Wrong(
         "first_head",
@@ -608,9 +721,10 @@ GROUPED = (
         "The query heads of a group were added up before they met a key. They share keys and "
         "values, and each still asks its own question.",
     ),
-    Wrong(
+    Seen(
         "unmasked",
         grouped_unmasked,
-        lambda d: f"The heads are shared rightly. {own_value(d)} Later tokens are mixed in.",
+        "The heads are shared rightly, and later tokens are mixed in.",
+        own_value,
     ),
 )

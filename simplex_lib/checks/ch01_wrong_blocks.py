@@ -11,7 +11,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from simplex_lib.checks.ch01_wrong import attend, past
+from simplex_lib.checks.ch01_wrong import Seen, attend, past
 from simplex_lib.checks.exercise import Difference, Wrong
 
 INF = float("inf")
@@ -33,29 +33,40 @@ def online(
     rescale_l: bool = True,
     rescale_acc: bool = True,
     inverse: bool = False,
+    no_max: bool = False,
+    one_max: bool = False,
+    causal: bool = False,
     whole_blocks_only: bool = False,
     pad: bool = False,
     divide: bool = True,
+    divide_each: bool = False,
     lse: str = "right",
 ) -> Pair:
-    s = k.shape[-2]
+    n = k.shape[-2]
     scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
     m = torch.full_like(q[..., 0], m_start)
     l = torch.zeros_like(m)  # noqa: E741  # the letter of the paper
-    acc = torch.zeros_like(v)
-    for start in range(0, s - block + 1 if whole_blocks_only else s, block):
+    acc = torch.zeros_like(q)
+    for start in range(0, n - block + 1 if whole_blocks_only else n, block):
         kb, vb = k[..., start : start + block, :], v[..., start : start + block, :]
         if pad:
             missing = (0, 0, 0, block - kb.shape[-2])
             kb, vb = nn.functional.pad(kb, missing), nn.functional.pad(vb, missing)
         logits = q @ kb.transpose(-1, -2) * scale
-        m_new = logits.amax(-1)
+        if causal:
+            logits = logits.masked_fill(~past(n)[: q.shape[-2], start : start + block], -INF)
+        m_new = logits.max().expand_as(m) if one_max else logits.amax(-1)
         if keep_old_max:
             m_new = torch.maximum(m, m_new)
-        kept = (m_new - m if inverse else m - m_new).exp()
+        if no_max:
+            m = m_new = torch.zeros_like(m)
+        # with m at minus infinity the inverse would be infinite, and all that follows NaN
+        kept = (m_new - m if inverse and start else m - m_new).exp()
         p = (logits - m_new[..., None]).exp()
         l = (kept * l if rescale_l else l) + p.sum(-1)  # noqa: E741
         acc = (kept[..., None] * acc if rescale_acc else acc) + p @ vb
+        if divide_each:
+            acc = acc / l[..., None]
         m = m_new
     out = acc / l[..., None] if divide else acc
     ends = {
@@ -65,6 +76,7 @@ def online(
         "base 2": (m + l.log()) / math.log(2),
         "mixed": m + l.log2(),
         "m": m,
+        "l": l,
         "minus": m - l.log(),
     }
     return out, ends[lse]
@@ -82,6 +94,11 @@ def online_whole(q: Tensor, k: Tensor, v: Tensor, block: int) -> Pair:
     return logits.softmax(-1) @ v, logits.logsumexp(-1)
 
 
+def online_blocks_of_queries(q: Tensor, k: Tensor, v: Tensor, block: int) -> Pair:
+    parts = [online_whole(rows, k, v, block) for rows in q.split(block, -2)]
+    return torch.cat([out for out, _ in parts], -2), torch.cat([lse for _, lse in parts], -1)
+
+
 def online_first_block(q: Tensor, k: Tensor, v: Tensor, block: int) -> Pair:
     return online(q, k[..., :block, :], v[..., :block, :], block)
 
@@ -91,31 +108,20 @@ def online_last_state(q: Tensor, k: Tensor, v: Tensor, block: int) -> Pair:
     return online(q, k[..., start:, :], v[..., start:, :], block)
 
 
-def says_left_over(difference: Difference) -> str:
-    sizes = difference.case.sizes
-    s, block = sizes["s"], sizes["block"]
-    return (
-        f"With {s} keys and blocks of {block} you read {s // block * block} keys: the last block "
-        "is shorter than the others and was left out."
-    )
+def keys_read(difference: Difference) -> str:
+    n, block = difference.case.sizes["n"], difference.case.sizes["block"]
+    return f"With {n} keys and blocks of {block} you read {n // block * block} keys."
 
 
-def says_padded(difference: Difference) -> str:
-    sizes = difference.case.sizes
-    n = -sizes["s"] % sizes["block"]
+def keys_added(difference: Difference) -> str:
+    n = -difference.case.sizes["n"] % difference.case.sizes["block"]
     keys = "one key that does" if n == 1 else f"{n} keys that do"
-    return (
-        f"The last block counts {keys} not exist. A key of zeros has logit 0, not "
-        "minus infinity, and takes its share of every query."
-    )
+    return f"The last block counts {keys} not exist."
 
 
-def says_lse(words: str):
-    def says(difference: Difference) -> str:
-        here, want = difference.got_here, difference.expected_here
-        return f"out is right. {words} Yours is {here:.3f} where lse is {want:.3f}."
-
-    return says
+def two_lse(difference: Difference) -> str:
+    here, want = difference.got_here, difference.expected_here
+    return f"out is right. Your lse is {here:.3g} where {want:.3g} is right."
 
 
 ONLINE = (
@@ -153,17 +159,40 @@ ONLINE = (
     Wrong(
         "max_from_zero",
         partial(online, m_start=0.0),
-        "Your maximum starts at 0, as if there were a key with logit 0. A query whose logits are "
-        "all far below 0 keeps that maximum, all its exponentials become 0, and l with them.",
+        "Your maximum starts at a finite number, as if there were a key with that logit. A query "
+        "whose logits are all far below it keeps that maximum, all its exponentials become 0, and "
+        "l with them.",
     ),
     Wrong(
         "inverse",
         partial(online, inverse=True),
-        "The factor on the old sums is upside down. Before the first block m is minus infinity, "
-        "your factor is infinity, and infinity times the empty sum is NaN. "
-        "(Line 21 of Algorithm 1 in arXiv:2407.08608 prints it this way.)",
+        "The factor on the old sums is upside down: when the maximum grows, the old terms should "
+        "shrink, and yours grow. (Line 21 of Algorithm 1 in arXiv:2407.08608 prints it this way.)",
     ),
-    Wrong("last_block", partial(online, whole_blocks_only=True), says_left_over),
+    Wrong(
+        "no_max",
+        partial(online, no_max=True),
+        "Moderate logits come out right. But nothing is subtracted before the exponential, and "
+        "float64 has none of more than 709 and takes that of less than -745 for 0.",
+    ),
+    Wrong(
+        "one_max",
+        partial(online, one_max=True),
+        "You subtract one maximum from all rows. Where all logits of a query lie far below "
+        "it, their exponentials are 0, and 0 / 0 is NaN. Every query keeps an m of its own.",
+    ),
+    Wrong(
+        "causal",
+        partial(online, causal=True),
+        "A causal mask was applied: your query i reads the keys up to i. Here every query reads "
+        "all keys.",
+    ),
+    Seen(
+        "last_block",
+        partial(online, whole_blocks_only=True),
+        "The last block is shorter than the others and was left out.",
+        keys_read,
+    ),
     Wrong(
         "first_block",
         online_first_block,
@@ -176,7 +205,13 @@ ONLINE = (
         "These are the numbers of the last block alone: what the earlier ones left in m, l and acc "
         "was overwritten.",
     ),
-    Wrong("padded", partial(online, pad=True), says_padded),
+    Seen(
+        "padded",
+        partial(online, pad=True),
+        "The last block was filled up with keys of zeros. Such a key has logit 0, not minus "
+        "infinity, and takes its share of every query.",
+        keys_added,
+    ),
     Wrong(
         "mean_of_blocks",
         online_mean_of_blocks,
@@ -190,37 +225,65 @@ ONLINE = (
         "do not sum to 1.",
     ),
     Wrong(
+        "divided_each_block",
+        partial(online, divide_each=True, divide=False),
+        "acc is divided by l in every block. What was divided once by an older l is then "
+        "divided again; the division belongs after the last block.",
+    ),
+    Wrong(
+        "divided_each_block, and at the end",
+        partial(online, divide_each=True),
+        "acc is divided by l in every block, and once more after the last. One division, after "
+        "the last block, is enough.",
+    ),
+    Wrong(
         "no_scale",
         partial(online, scale=1.0),
         "The blocks are merged rightly. The logits were not divided by the root of d.",
     ),
-    Wrong(
+    Seen(
         "lse_without_m",
         partial(online, lse="no m"),
-        says_lse("The logarithm of l alone is measured from m."),
+        "The logarithm of l alone is measured from m.",
+        two_lse,
     ),
-    Wrong(
+    Seen(
         "lse_without_log",
         partial(online, lse="no log"),
-        says_lse("l was added to m as it is, without a logarithm."),
+        "l was added to m as it is, without a logarithm.",
+        two_lse,
     ),
-    Wrong(
+    Seen(
         "lse_base_2",
         partial(online, lse="base 2"),
-        says_lse("The logarithm was taken to base 2, and e is meant."),
+        "The logarithm was taken to base 2, and e is meant.",
+        two_lse,
     ),
-    Wrong(
+    Seen(
         "lse_mixed_bases",
         partial(online, lse="mixed"),
-        says_lse("m counts powers of e, and you added a logarithm that counts powers of 2."),
+        "m counts powers of e, and you added a logarithm that counts powers of 2.",
+        two_lse,
     ),
-    Wrong("lse_is_m", partial(online, lse="m"), says_lse("You returned m, the largest logit.")),
-    Wrong(
+    Seen("lse_is_m", partial(online, lse="m"), "You returned m, the largest logit.", two_lse),
+    Seen(
+        "lse_is_l",
+        partial(online, lse="l"),
+        "You returned l, the sum of exponentials measured from m.",
+        two_lse,
+    ),
+    Seen(
         "lse_minus",
         partial(online, lse="minus"),
-        says_lse("The logarithm of l was subtracted from m."),
+        "The logarithm of l was subtracted from m.",
+        two_lse,
     ),
     Wrong("whole", online_whole, "Your answer holds the logits of all keys at once."),
+    Wrong(
+        "blocks_of_queries",
+        online_blocks_of_queries,
+        "Your blocks are blocks of queries, and each of them meets all keys at once.",
+    ),
 )
 
 
@@ -286,6 +349,21 @@ class JoinByView(Layer):
 class HeadsLast(Layer):
     def split(self, x: Tensor, heads: int) -> Tensor:
         return x.unflatten(-1, (self.d, heads)).permute(0, 3, 1, 2)
+
+
+class HeadsLastBothWays(HeadsLast):
+    def join(self, out: Tensor) -> Tensor:
+        return out.permute(0, 2, 3, 1).flatten(-2)
+
+
+class HeadsReversed(Layer):
+    def join(self, out: Tensor) -> Tensor:
+        return super().join(out.flip(1))
+
+
+class HeadsSummed(Layer):
+    def join(self, out: Tensor) -> Tensor:
+        return super().join(out.sum(1, keepdim=True).expand_as(out))
 
 
 class Tiled(Layer):
@@ -356,11 +434,11 @@ class FullKeys(Layer):
         super().__init__(d_model, n_heads, n_heads)
 
 
-def says_early(difference: Difference) -> str:
-    _, i, c = difference.index
+def at_position(difference: Difference) -> str:
+    _, i, feature = difference.index
     return (
-        f"At position {i}, feature {c}, yours is {difference.got_here:.3f} and should be "
-        f"{difference.expected_here:.3f}. Later tokens were mixed in: the attention is not causal."
+        f"At position {i}, feature {feature}, yours is {difference.got_here:.3g} and should be "
+        f"{difference.expected_here:.3g}."
     )
 
 
@@ -395,6 +473,23 @@ LAYER = (
         "has the first d of them.",
     ),
     Wrong(
+        "heads_last_both_ways",
+        HeadsLastBothWays,
+        "Cut and join agree with each other, and both take every h-th feature for a head. Heads "
+        "are blocks of neighbouring features, so these are other heads than the weights mean.",
+    ),
+    Wrong(
+        "heads_reversed",
+        HeadsReversed,
+        "The heads were put side by side in reverse order: what the last one found comes first.",
+    ),
+    Wrong(
+        "heads_summed",
+        HeadsSummed,
+        "The outputs of the heads were added up, and every head's place got the sum. They are laid "
+        "side by side, each in a place of its own; only wo mixes them.",
+    ),
+    Wrong(
         "tiled",
         Tiled,
         "Query heads that share a key head should be neighbours. Yours are as far apart as there "
@@ -405,7 +500,12 @@ LAYER = (
         OneKeyHead,
         "All query heads read key and value head 0, and the other key heads are never looked at.",
     ),
-    Wrong("unmasked", SeesFuture, says_early),
+    Seen(
+        "unmasked",
+        SeesFuture,
+        "Later tokens were mixed in: the attention is not causal.",
+        at_position,
+    ),
     Wrong(
         "scale_of_width",
         ScaledByWidth,

@@ -18,6 +18,7 @@ from simplex_lib.checks.ch01_wrong import ATTENTION, GROUPED, LOGITS, SOFTMAX
 from simplex_lib.checks.ch01_wrong_blocks import LAYER, ONLINE
 from simplex_lib.checks.exercise import Draw, Exercise, Rejected, Right
 
+SOFTMAXES = ("softmax", "log_softmax", "logsumexp")
 FUSED = ("scaled_dot_product_attention", "multi_head_attention_forward")
 
 
@@ -34,11 +35,16 @@ def logits_inputs(draw: Draw, *, b: int, h: int, s: int) -> dict[str, Any]:
     logits = 1.5 * draw.normal(b, h, s, s) + draw.uniform(-12, 12, b, h, s, 1)
     if s > 6:
         logits[..., -1] += 20
+    # a second sentence far below, so that a finite number hides no logit; not so far that the
+    # plain exponentials vanish
+    logits[1:] -= 600
     return dict(logits=logits)
 
 
 def qkv_inputs(draw: Draw, *, b: int, h: int, s: int, d: int, dv: int) -> dict[str, Any]:
-    return dict(q=draw.normal(b, h, s, d), k=draw.normal(b, h, s, d), v=draw.normal(b, h, s, dv))
+    q, k = draw.normal(b, h, s, d), draw.normal(b, h, s, d)
+    q[2:, ..., 0], k[2:, ..., 0] = math.sqrt(d), -100_000  # the logits of a third sentence
+    return dict(q=q, k=k, v=draw.normal(b, h, s, dv))
 
 
 def grouped_inputs(draw: Draw, *, b: int, h: int, g: int, s: int, d: int) -> dict[str, Any]:
@@ -47,10 +53,14 @@ def grouped_inputs(draw: Draw, *, b: int, h: int, g: int, s: int, d: int) -> dic
     return dict(q=draw.normal(b, h, s, d), k=draw.normal(b, g, s, d), v=draw.normal(b, g, s, d))
 
 
-def block_inputs(draw: Draw, *, b: int, h: int, s: int, d: int, block: int) -> dict[str, Any]:
-    # a few queries have negative logits only, so that a maximum that starts at 0 shows
-    q, k = draw.normal(b, h, s, d) + 0.7, draw.normal(b, h, s, d) - 0.7
-    return dict(q=q, k=k, v=draw.normal(b, h, s, d), block=block)
+def block_inputs(
+    draw: Draw, *, b: int, h: int, s: int, n: int, d: int, block: int
+) -> dict[str, Any]:
+    # query 0 has negative logits only, so that a maximum that starts at 0 or at -100 shows
+    q, k = draw.normal(b, h, s, d), draw.normal(b, h, n, d)
+    q[..., 0], k[..., 0] = -q[..., 0].abs(), -1 - k[..., 0].abs()
+    q[..., 0, 0] = 8
+    return dict(q=q, k=k, v=draw.normal(b, h, n, d), block=block)
 
 
 def layer_inputs(draw: Draw, *, b: int, s: int, h: int, g: int, d: int) -> dict[str, Any]:
@@ -67,12 +77,12 @@ def layer_inputs(draw: Draw, *, b: int, s: int, h: int, g: int, d: int) -> dict[
 
 def truth_logits(q: Tensor, k: Tensor) -> Tensor:
     b, h, s, d = q.shape
-    out = torch.zeros(b, h, s, s, dtype=torch.float64)
+    out = torch.zeros(b, h, s, k.shape[2], dtype=torch.float64)
     for n in range(b):
         for m in range(h):
-            for i in range(s):
-                for j in range(s):
-                    products = [float(q[n, m, i, c]) * float(k[n, m, j, c]) for c in range(d)]
+            for i, query in enumerate(q[n, m].tolist()):
+                for j, key in enumerate(k[n, m].tolist()):
+                    products = [x * y for x, y in zip(query, key, strict=True)]
                     out[n, m, i, j] = sum(products) / math.sqrt(d)
     return out
 
@@ -114,7 +124,7 @@ def truth_grouped(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 def truth_online(q: Tensor, k: Tensor, v: Tensor, block: int) -> tuple[Tensor, Tensor]:
     logits = truth_logits(q, k).tolist()
-    out, lse = torch.zeros_like(v), torch.zeros_like(v[..., 0])
+    out, lse = torch.zeros_like(q), torch.zeros_like(q[..., 0])
     for n in range(q.shape[0]):
         for m in range(q.shape[1]):
             for i in range(q.shape[2]):
@@ -142,7 +152,8 @@ def truth_layer(
 
 def right_logits_by_feature(q: Tensor, k: Tensor) -> Tensor:
     """One rank-one table of scores for each feature, added up."""
-    tables = [q[..., :, None, c] * k[..., None, :, c] for c in range(q.shape[-1])]
+    features = zip(q.unbind(-1), k.unbind(-1), strict=True)
+    tables = [mine[..., :, None] * theirs[..., None, :] for mine, theirs in features]
     return torch.stack(tables).sum(0) * q.shape[-1] ** -0.5
 
 
@@ -162,6 +173,7 @@ def right_softmax_by_differences(logits: Tensor) -> Tensor:
 
 def right_softmax_by_addition(logits: Tensor) -> Tensor:
     """The running logarithm of the sum, key by key, and no mask."""
+    logits = logits - logits[..., :1]
     keys = [logits[..., 0]]
     for j in range(1, logits.shape[-1]):
         keys.append(torch.logaddexp(keys[-1], logits[..., j]))
@@ -223,7 +235,7 @@ def right_online_twice(q: Tensor, k: Tensor, v: Tensor, block: int) -> tuple[Ten
     """Two passes over the blocks: the maximum first, the sums then."""
     q = q / math.sqrt(q.shape[-1])
     m = torch.stack([(q @ kb.mT).amax(-1) for kb in k.split(block, -2)]).amax(0)
-    total, out = torch.zeros_like(m), torch.zeros_like(v)
+    total, out = torch.zeros_like(m), torch.zeros_like(q)
     for kb, vb in zip(k.split(block, -2), v.split(block, -2), strict=True):
         e = (q @ kb.mT - m[..., None]).exp()
         total, out = total + e.sum(-1), out + e @ vb
@@ -256,11 +268,13 @@ class RightHeadByHead(nn.Module):
 
 
 class Widest(TorchDispatchMode):
-    """Notes whether a tensor that ends in (s, s) was made."""
+    """Notes the first tensor that holds logits of all n keys: its last axis is n, or its last two
+    are (n, s). A key turned round, (d, n), is none."""
 
-    def __init__(self, s: int):
+    def __init__(self, s: int, n: int, d: int):
         super().__init__()
-        self.s, self.seen = s, False
+        self.s, self.n, self.d = s, n, d
+        self.seen: tuple[int, ...] | None = None
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -268,24 +282,33 @@ class Widest(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         made = func(*args, **(kwargs or {}))
-        shapes = (x.shape for x in tree_leaves(made) if isinstance(x, Tensor))
-        self.seen = self.seen or any(shape[-2:] == (self.s, self.s) for shape in shapes)
+        for x in tree_leaves(made):
+            if self.seen is None and isinstance(x, Tensor) and x.ndim > 1 and x.is_floating_point():
+                end = x.shape[-2:]
+                if end == (self.n, self.s) or (end[1] == self.n and end[0] != self.d):
+                    self.seen = tuple(x.shape)
         return made
 
 
 def ask_in_blocks(answer: Any, arguments: Mapping[str, Any]) -> Any:
-    """Ask, and reject an answer that makes the logits of all keys at once."""
-    s, d, block = *arguments["q"].shape[-2:], arguments["block"]
-    with Widest(s) as widest:
+    """Ask, and reject an answer that makes logits of all keys at once."""
+    (s, d), n, block = arguments["q"].shape[-2:], arguments["k"].shape[-2], arguments["block"]
+    with Widest(s, n, d) as widest:
         value = answer(*arguments.values())
-    if widest.seen and block < s and s != d:
+    if widest.seen is None or block >= n or n in (s, d) or s == d:
+        return value
+    made = f"With {s} queries, {n} keys and blocks of {block}, your answer makes a tensor of shape "
+    if widest.seen[-2:] in ((s, n), (n, s)):
         raise Rejected(
             "whole",
-            f"With {s} keys and blocks of {block}, your answer makes a tensor that ends in "
-            f"({s}, {s}): the logits of all keys at once. Only ({s}, {block}) of them should exist "
-            "at any time; that is what the blocks are for.",
+            f"{made}{widest.seen}: the logits of all keys at once. Only ({s}, {block}) of them "
+            "should exist at any time; that is what the blocks are for.",
         )
-    return value
+    raise Rejected(
+        "blocks_of_queries",
+        f"{made}{widest.seen}: some queries at a time, each with all its {n} keys at once. It is "
+        f"the keys that come {block} at a time, so no row is ever whole.",
+    )
 
 
 def ask_layer(answer: Any, arguments: Mapping[str, Any]) -> Any:
@@ -351,7 +374,7 @@ EXERCISES = (
         "d brings the spread back to 1.",
         another_way="Scale q before the product instead of the logits after it: s · d numbers to "
         "multiply in place of s · s.",
-        variants=("float32", "bfloat16", "strided", "large"),
+        variants=("large", "strided", "float32", "bfloat16"),
         forbids=FUSED,
     ),
     Exercise(
@@ -359,7 +382,12 @@ EXERCISES = (
         title="A causal softmax that does not overflow",
         minutes=10,
         inputs=logits_inputs,
-        sizes=(dict(b=1, h=1, s=3), dict(b=1, h=1, s=1), dict(b=2, h=1, s=5), dict(b=2, h=3, s=9)),
+        sizes=(
+            dict(b=1, h=1, s=3),
+            dict(b=1, h=1, s=1),
+            dict(b=2, h=1, s=5),
+            dict(b=2, h=3, s=9),
+        ),
         smallest=dict(s=2),
         truth=truth_softmax,
         outputs=("probs: b h i j",),
@@ -382,8 +410,8 @@ EXERCISES = (
         "infinity before the softmax and not 0 after it? Then the row would sum to less than 1.",
         another_way="`(x - x.logsumexp(-1, keepdim=True)).exp()` is the same. That one number a "
         "row is the `lse` which exercise 1.5 returns.",
-        variants=("float32", "bfloat16", "strided", "large", "offset"),
-        forbids=("softmax", "log_softmax", "logsumexp", *FUSED),
+        variants=("large", "offset", "strided", "float32", "bfloat16"),
+        forbids=(*SOFTMAXES, *(f"special_{name}" for name in SOFTMAXES), *FUSED),
     ),
     Exercise(
         id="1.3",
@@ -393,6 +421,7 @@ EXERCISES = (
         sizes=(
             dict(b=1, h=1, s=2, d=3, dv=2),
             dict(b=1, h=1, s=1, d=2, dv=1),
+            dict(b=3, h=1, s=3, d=3, dv=2),
             dict(b=2, h=3, s=5, d=4, dv=2),
         ),
         smallest=dict(s=2, d=2),
@@ -457,12 +486,12 @@ EXERCISES = (
         minutes=15,
         inputs=block_inputs,
         sizes=(
-            dict(b=1, h=1, s=2, d=1, block=4),
-            dict(b=1, h=1, s=3, d=2, block=1),
-            dict(b=1, h=2, s=5, d=2, block=2),
-            dict(b=2, h=3, s=7, d=3, block=3),
+            dict(b=1, h=1, s=2, n=2, d=1, block=4),
+            dict(b=1, h=1, s=3, n=3, d=2, block=1),
+            dict(b=1, h=2, s=3, n=5, d=4, block=2),
+            dict(b=2, h=3, s=5, n=7, d=4, block=3),
         ),
-        smallest=dict(s=3, block=2),
+        smallest=dict(s=2, n=3, block=2),
         truth=truth_online,
         outputs=("out: b h i d", "lse: b h i"),
         wrong=ONLINE,
@@ -485,7 +514,7 @@ EXERCISES = (
         "the block size changes what must be held at a time, and nothing else.",
         another_way="Finish each block by itself as a pair (out, lse) and merge: the parts weigh "
         "with the softmax of their lse. In chapter 02 you merge over second keys that way.",
-        variants=("float32", "strided", "large"),
+        variants=("large", "strided", "float32"),
         forbids=FUSED,
         ask=ask_in_blocks,
     ),

@@ -47,6 +47,14 @@ def test_logits_get_a_general_sentence(answer, words):
     assert not report.passed and report.named and words in report.message
 
 
+def test_a_power_without_brackets_is_named():
+    report = check("1.1", lambda q, k: q @ k.mT / q.shape[-1] ** 1 / 2)
+    assert report.cause == "twice_d" and "brackets" in report.message
+    report = check("1.1", lambda q, k: q @ k.mT / (q.shape[-1] ** 1 / 2))
+    assert report.cause == "half_d" and "brackets" in report.message
+    assert check("1.1", lambda q, k: q @ k.mT / math.sqrt(q.shape[1])).cause == "scale_h"
+
+
 # 1.2
 
 
@@ -79,6 +87,7 @@ def test_the_softmax_of_torch_is_not_an_answer():
         lambda x: hide(x).softmax(-1),
         lambda x: torch.nn.functional.softmax(hide(x), -1),
         lambda x: (hide(x) - hide(x).logsumexp(-1, keepdim=True)).exp(),
+        lambda x: torch.special.softmax(hide(x), -1),
     ):
         assert check("1.2", answer).cause == "library"
 
@@ -95,6 +104,23 @@ def test_of_two_mistakes_the_one_that_shows_in_plain_numbers_is_named():
 def test_a_sentence_says_how_much_leaks_and_where():
     report = check("1.2", lambda x: by_hand(x))
     assert re.search(r"Query 0 gives 0\.\d\d of its attention to key 1", report.message)
+    report = check("1.2", lambda x: by_hand(hide(x, value=0)))
+    assert re.search(r"Query 0 gives 0\.00[1-9]\d* of its attention", report.message)
+
+
+@pytest.mark.parametrize("value", [-50, -1000, -1e4])
+def test_no_finite_number_hides_a_logit(value):
+    assert check("1.2", lambda x: by_hand(hide(x, value=value))).cause.startswith("finite_mask")
+    report = check("1.3", lambda q, k, v: hide(logits(q, k), value=value).softmax(-1) @ v)
+    assert report.cause == "finite_mask" and "it wins" in report.message
+
+
+def test_numbers_are_told_before_the_dtype():
+    def times_mask(x):  # in bfloat16 the mask of ones makes it float32
+        e = x.exp() * torch.ones(x.shape[-2:]).tril()
+        return e / e.sum(-1, keepdim=True)
+
+    assert check("1.2", times_mask).cause == "no_max_times_mask, of ones"
 
 
 # 1.3 and 1.4
@@ -131,6 +157,26 @@ def test_the_attention_of_the_course_is_not_an_answer():
 
     assert check("1.3", dot_product_attention).cause == "library"
     assert check("1.4", dot_product_attention).cause == "library"
+
+
+def test_a_softmax_over_the_heads_is_named():
+    report = check("1.3", lambda q, k, v: hide(logits(q, k)).softmax(1) @ v)
+    assert report.cause == "head_axis" and "over the heads" in report.message
+
+
+def test_the_number_of_heads_for_the_size_of_a_group_is_named():
+    def by_count(q, k, v):
+        n, g = torch.arange(q.shape[1]), k.shape[1]
+        return attention(q, k[:, n // g], v[:, n // g])
+
+    def one_by_one(q, k, v):
+        g = k.shape[1]
+        heads = [attention(q[:, n], k[:, n // g], v[:, n // g]) for n in range(q.shape[1])]
+        return torch.stack(heads, 1)
+
+    for answer in (by_count, one_by_one):
+        report = check("1.4", answer)
+        assert report.cause == "by_count" and "as many query heads" in report.message
 
 
 @pytest.mark.parametrize(
@@ -197,6 +243,86 @@ def test_all_logits_at_once_are_noticed_however_they_are_made():
 
     report = check("1.5", by_einsum)
     assert report.cause == "whole" and "all keys at once" in report.message
+
+
+def test_blocks_of_queries_are_no_blocks_of_keys():
+    def rows(q, k, v, size):
+        parts = [logits(x, k) for x in q.split(size, -2)]
+        out = torch.cat([x.softmax(-1) @ v for x in parts], -2)
+        return out, torch.cat([x.logsumexp(-1) for x in parts], -1)
+
+    def by_query(q, k, v, block):
+        parts = [torch.einsum("bhd,bhjd->bhj", x, k) / math.sqrt(q.shape[-1]) for x in q.unbind(-2)]
+        outs = [torch.einsum("bhj,bhjd->bhd", x.softmax(-1), v) for x in parts]
+        return torch.stack(outs, -2), torch.stack([x.logsumexp(-1) for x in parts], -1)
+
+    def one_row(q, k, v, block):
+        return rows(q, k, v, 1)
+
+    for answer in (rows, by_query, one_row):
+        report = check("1.5", answer)
+        assert report.cause == "blocks_of_queries", report.message
+        assert "some queries at a time" in report.message
+
+
+def test_blocks_of_both_pass():
+    def both(q, k, v, block):
+        parts = [online(x, k, v, block) for x in q.split(2, -2)]
+        return torch.cat([out for out, _ in parts], -2), torch.cat([lse for _, lse in parts], -1)
+
+    def with_a_mask(q, k, v, block):
+        torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool)
+        k.mT.contiguous()  # (d, n) is no table of logits
+        return online(q, k, v, block)
+
+    assert check("1.5", both).passed
+    assert check("1.5", with_a_mask).passed
+
+
+def test_keys_left_over_get_a_sentence_also_where_only_a_dtype_differs():
+    def whole_blocks(q, k, v, block):
+        m, total = torch.full(q.shape[:-1], -INF), torch.zeros(q.shape[:-1])
+        acc = torch.zeros(q.shape)
+        for n in range(k.shape[-2] // block):
+            kb, vb = (x[..., n * block : (n + 1) * block, :] for x in (k, v))
+            x = logits(q, kb)
+            new = torch.maximum(m, x.amax(-1))
+            f, p = (m - new).exp(), (x - new[..., None]).exp()
+            total, acc, m = f * total + p.sum(-1), f[..., None] * acc + p @ vb, new
+        return acc / total[..., None], m + total.log()
+
+    report = check("1.5", whole_blocks)
+    assert report.cause == "last_block" and "was left out" in report.message
+
+
+@pytest.mark.parametrize("first", [0.0, -100.0])
+def test_a_finite_start_of_the_maximum_is_named(first):
+    report = check("1.5", lambda q, k, v, block: online(q, k, v, block, first=first))
+    assert report.cause == "max_from_zero" and "a finite number" in report.message
+
+
+def test_exponentials_of_bare_logits_are_named():
+    def bare(q, k, v, block):
+        total, acc = 0, 0
+        for kb, vb in zip(k.split(block, -2), v.split(block, -2), strict=True):
+            p = logits(q, kb).exp()
+            total, acc = total + p.sum(-1), acc + p @ vb
+        return acc / total[..., None], total.log()
+
+    assert check("1.5", bare).cause == "no_max"
+
+
+@pytest.mark.parametrize("first", [INF, math.nan])
+def test_nothing_but_nan_is_not_called_an_inverse(first):
+    report = check("1.5", lambda q, k, v, block: online(q, k, v, block, first=first))
+    assert report.cause == "nan" and "upside down" not in report.message
+
+
+def test_every_mistake_has_a_sentence_without_numbers():
+    for exercise in EXERCISES:
+        for wrong in exercise.wrong:
+            assert wrong.sentence(None).endswith((".", ")", "?")), wrong.name
+            assert "known mistake" not in wrong.sentence(None)
 
 
 # 1.6
