@@ -59,7 +59,7 @@ class Heads(Widget):
         p: HeadsPayload = self.seen
         shared = ["–" if n == p.head else f"{x:.0%}" for n, x in enumerate(p.shared)]
         heads = [
-            (n, f"{entropy:.2f}", p.key(best), f"{p.maps[n, p.query, best]:.2f}", share)
+            (n, f"{entropy:.2f}", p.reads(n), f"{p.maps[n, p.query, best]:.2f}", share)
             for n, (entropy, best, share) in enumerate(
                 zip(p.entropy, p.favourite, shared, strict=True)
             )
@@ -70,7 +70,7 @@ class Heads(Widget):
         left = table(
             ["head", "entropy", "reads most", "weight", f"shared with head {p.head}"],
             heads,
-            caption=f"Every head, {of}; entropy in nats, at most {p.most:.2f}",
+            caption=f"Every head, {of}; entropy in nats: 0 = one key, {p.most:.2f} = all alike",
             on=p.head,
         )
         right = table(["key", "weight", "logit"], keys, caption=f"Top keys of head {p.head}", on=0)

@@ -17,6 +17,7 @@ from simplex_lib.widgets.kit import require_index, require_number
 MOST_HEADS, LONGEST = 16, 64  # more would be too small to read
 COOLEST, HOTTEST = 0.1, 10.0
 TOP = 5  # keys in the table
+EQUAL = 1e-6  # weights closer than this are called equal
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class HeadsPayload:
     weights: list[float]  # of the chosen head and query, over all keys
     entropy: list[float]  # per head for this query, in nats
     most: float  # entropy of equal weights over the visible keys
-    favourite: list[int]  # per head, the key with the largest weight
+    favourite: list[int]  # per head, the key with the largest weight, the first of equal ones
+    alike: list[int]  # per head, how many keys have that weight
     shared: list[float]  # per head, the attention it has in common with the chosen head
     apart: tuple[int, int] | None  # the two heads that share least; None for one head
     apart_shared: float
@@ -45,12 +47,25 @@ class HeadsPayload:
         (j, weight, _), *others = self.top
         if not others:
             return f"{start}sees only key {self.key(j)}: every head gives it the weight 1."
-        start += f"reads key {self.key(j)} most, with weight {weight:.2f}; its entropy is "
-        start += f"{self.entropy[self.head]:.2f} nats (equal weights: {self.most:.2f})."
+        n, alike = round(math.exp(self.most)), self.alike[self.head]
+        if alike > 1:
+            start += f"reads {alike} keys alike, {self.key(j)} the first, with weight {weight:.2f}"
+            start += " each"
+        else:
+            start += f"reads key {self.key(j)} most, with weight {weight:.2f}"
+        start += f"; its entropy is {self.entropy[self.head]:.2f} nats "
+        start += f"(0: one key alone; {self.most:.2f}: all {n} alike)."
         if self.apart is None:
             return start
         a, b = self.apart
         return f"{start} Heads {a} and {b} differ most here: they share {self.apart_shared:.0%}."
+
+    def reads(self, head: int) -> str:
+        """The key that a head reads most, and how many others it reads as much."""
+        more = self.alike[head] - 1
+        return self.key(self.favourite[head]) + (
+            f" and {more} others" if more > 1 else " and 1 other" if more else ""
+        )
 
     def key(self, j: int) -> str:
         """Position and word: 4 ‘rabbit’; the position alone where there are no words."""
@@ -82,6 +97,7 @@ def heads_payload(
 
     probs = (logits / temperature).softmax(-1)
     row, visible = probs[:, query], logits[head, query] > -math.inf
+    alike = row >= row.amax(-1, keepdim=True) - EQUAL  # (h, s)
     entropy = torch.special.entr(row).sum(-1)  # entr(p) = -p ln p, and 0 at p = 0
     common = torch.minimum(row[:, None], row).sum(-1)  # (h, h)
     pairs = [(common[a, b].item(), (a, b)) for a in range(h) for b in range(a + 1, h)]
@@ -97,7 +113,8 @@ def heads_payload(
         weights=row[head].tolist(),
         entropy=entropy.tolist(),
         most=math.log(int(visible.sum())),
-        favourite=row.argmax(-1).tolist(),
+        favourite=alike.int().argmax(-1).tolist(),
+        alike=alike.sum(-1).tolist(),
         shared=common[head].tolist(),
         apart=apart,
         apart_shared=least,

@@ -105,7 +105,7 @@ def picture(p: HeadsPayload) -> Any:
             thickness=12, len=places.bottom - TITLE - 14, lenmode="pixels", outlinewidth=0,
             x=1 - (BAR_ROOM - 16) / WIDTH, xanchor="left", y=1 - (TITLE + 14) / height,
             yanchor="top", xpad=0, ypad=0, ticklen=3,
-            tickvals=[0, *([0.05] if places.down > 1 else []), 0.2, 0.5, 1],
+            tickvals=_bar_ticks(places.down),
         )),
     )  # fmt: skip
     fig.add_bar(name="row", x=list(range(s)), xaxis="x2", yaxis="y2", width=0.7,
@@ -167,7 +167,7 @@ def still(p: HeadsPayload) -> bytes:
         axes.tick_params(labelsize=8)
     upper.supxlabel("key", fontsize=9)
     upper.supylabel("query", fontsize=9)
-    upper.colorbar(image, ax=grid, label="weight", shrink=0.9, ticks=[0, 0.05, 0.2, 0.5, 1])
+    upper.colorbar(image, ax=grid, label="weight", shrink=0.9, ticks=_bar_ticks(down))
     axes = lower.subplots()
     axes.bar(range(s), p.weights, 0.7, color=COLOURS[False]["key"])
     axes.set(ylim=(0, 1.05), xlim=(-0.6, s - 0.4), ylabel="weight", xlabel="key")
@@ -179,6 +179,11 @@ def still(p: HeadsPayload) -> bytes:
     axes.set_title(query, fontsize=9, fontweight="bold", loc="left")
     axes.spines[["top", "right"]].set_visible(False)
     return png(drawn)
+
+
+def _bar_ticks(down: int) -> list[float]:
+    """Of the colour bar: 0.05 only where it is long enough to part that from 0."""
+    return [0, *([0.05] if down > 1 else []), 0.2, 0.5, 1]
 
 
 def _ticks(s: int) -> list[int]:

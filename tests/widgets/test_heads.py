@@ -78,7 +78,8 @@ def test_sentences():
     p = heads_payload(sharp, tokens=["Alice", "saw", "it"])
     assert p.sentence == (
         "Head 0, query 2 ‘it’, reads key 0 ‘Alice’ most, with weight 0.90; its entropy is "
-        "0.33 nats (equal weights: 0.69). Heads 0 and 1 differ most here: they share 15%."
+        "0.33 nats (0: one key alone; 0.69: all 2 alike). Heads 0 and 1 differ most here: they "
+        "share 15%."
     )
     first = heads_payload(sharp, query=0, temperature=0.5).sentence
     assert (
