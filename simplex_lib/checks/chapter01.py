@@ -295,6 +295,14 @@ def ask_in_blocks(answer: Any, arguments: Mapping[str, Any]) -> Any:
     (s, d), n, block = arguments["q"].shape[-2:], arguments["k"].shape[-2], arguments["block"]
     with Widest(s, n, d) as widest:
         value = answer(*arguments.values())
+    moderate = float(arguments["q"].abs().max()) < 50
+    if moderate and isinstance(value, tuple) and value and all(map(_all_nan, value)):
+        raise Rejected(
+            "all_nan",
+            "All your numbers are NaN, in out and in lse. Infinity minus infinity, infinity times "
+            "0 and 0 / 0 give that. Where m starts at infinity, look at the first block: what is "
+            "your factor on the old sums there, and what are the exponentials?",
+        )
     if widest.seen is None or block >= n or n in (s, d) or s == d:
         return value
     made = f"With {s} queries, {n} keys and blocks of {block}, your answer makes a tensor of shape "
@@ -309,6 +317,10 @@ def ask_in_blocks(answer: Any, arguments: Mapping[str, Any]) -> Any:
         f"{made}{widest.seen}: some queries at a time, each with all its {n} keys at once. It is "
         f"the keys that come {block} at a time, so no row is ever whole.",
     )
+
+
+def _all_nan(x: Any) -> bool:
+    return isinstance(x, Tensor) and bool(x.isnan().all())
 
 
 def ask_layer(answer: Any, arguments: Mapping[str, Any]) -> Any:

@@ -315,7 +315,8 @@ def test_exponentials_of_bare_logits_are_named():
 @pytest.mark.parametrize("first", [INF, math.nan])
 def test_nothing_but_nan_is_not_called_an_inverse(first):
     report = check("1.5", lambda q, k, v, block: online(q, k, v, block, first=first))
-    assert report.cause == "nan" and "upside down" not in report.message
+    assert report.cause == "all_nan" and "upside down" not in report.message
+    assert "the first block" in report.message
 
 
 def test_every_mistake_has_a_sentence_without_numbers():
