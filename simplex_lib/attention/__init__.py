@@ -7,6 +7,7 @@ trilinear_online.py  the same without the cube
 triple_product.py    the score of the 2-simplicial Transformer of 2019
 determinant.py       pairs scored by 3 x 3 determinants, which rotations leave alone
 rotary.py            positions as rotations, for dot products and for determinants
+match3.py            a determinant head with weights by hand: the Match3 task
 layers.py            both attentions as nn.Module
 """
 
@@ -23,6 +24,16 @@ from simplex_lib.attention.dot_product import (
     dot_product_logits,
 )
 from simplex_lib.attention.layers import MultiHeadAttention, TwoSimplicialAttention
+from simplex_lib.attention.match3 import (
+    Match3Weights,
+    match3_blank_token_head,
+    match3_blank_token_weights,
+    match3_features,
+    match3_head,
+    match3_weights,
+    sufficient_c,
+    sufficient_c_and_tau,
+)
 from simplex_lib.attention.online_softmax import (
     SoftmaxState,
     merge,
@@ -49,6 +60,7 @@ from simplex_lib.attention.trilinear_online import (
 from simplex_lib.attention.triple_product import triple_product_logits
 
 __all__ = [
+    "Match3Weights",
     "MultiHeadAttention",
     "SoftmaxState",
     "TwoSimplicialAttention",
@@ -61,6 +73,11 @@ __all__ = [
     "dot_product_attention_with_lse",
     "dot_product_logits",
     "key_window",
+    "match3_blank_token_head",
+    "match3_blank_token_weights",
+    "match3_features",
+    "match3_head",
+    "match3_weights",
     "merge",
     "online_softmax_attention",
     "online_softmax_states",
@@ -69,6 +86,8 @@ __all__ = [
     "rotary_pairs",
     "rotary_triples",
     "rotate_about",
+    "sufficient_c",
+    "sufficient_c_and_tau",
     "trilinear_attention",
     "trilinear_attention_online",
     "trilinear_attention_online_with_lse",
