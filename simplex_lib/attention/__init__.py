@@ -8,6 +8,7 @@ triple_product.py    the score of the 2-simplicial Transformer of 2019
 determinant.py       pairs scored by 3 x 3 determinants, which rotations leave alone
 rotary.py            positions as rotations, for dot products and for determinants
 match3.py            a determinant head with weights by hand: the Match3 task
+windowed.py          both attentions over pairs with no work outside the windows
 layers.py            both attentions as nn.Module
 """
 
@@ -58,6 +59,12 @@ from simplex_lib.attention.trilinear_online import (
     trilinear_attention_online_with_lse,
 )
 from simplex_lib.attention.triple_product import triple_product_logits
+from simplex_lib.attention.windowed import (
+    determinant_attention_windowed,
+    determinant_attention_windowed_with_lse,
+    trilinear_attention_windowed,
+    trilinear_attention_windowed_with_lse,
+)
 
 __all__ = [
     "Match3Weights",
@@ -67,6 +74,8 @@ __all__ = [
     "as_trilinear",
     "causal_mask",
     "determinant_attention",
+    "determinant_attention_windowed",
+    "determinant_attention_windowed_with_lse",
     "determinant_attention_with_lse",
     "determinant_logits",
     "dot_product_attention",
@@ -91,6 +100,8 @@ __all__ = [
     "trilinear_attention",
     "trilinear_attention_online",
     "trilinear_attention_online_with_lse",
+    "trilinear_attention_windowed",
+    "trilinear_attention_windowed_with_lse",
     "trilinear_attention_with_lse",
     "trilinear_logits",
     "triple_product_logits",
