@@ -9,9 +9,16 @@ determinant.py       pairs scored by 3 x 3 determinants, which rotations leave a
 rotary.py            positions as rotations, for dot products and for determinants
 match3.py            a determinant head with weights by hand: the Match3 task
 windowed.py          both attentions over pairs with no work outside the windows
+decoding.py          one token after the other, with two rolling caches
 layers.py            both attentions as nn.Module
 """
 
+from simplex_lib.attention.decoding import (
+    PairCache,
+    RollingCache,
+    determinant_decode,
+    trilinear_decode,
+)
 from simplex_lib.attention.determinant import (
     as_trilinear,
     determinant_attention,
@@ -69,6 +76,8 @@ from simplex_lib.attention.windowed import (
 __all__ = [
     "Match3Weights",
     "MultiHeadAttention",
+    "PairCache",
+    "RollingCache",
     "SoftmaxState",
     "TwoSimplicialAttention",
     "as_trilinear",
@@ -77,6 +86,7 @@ __all__ = [
     "determinant_attention_windowed",
     "determinant_attention_windowed_with_lse",
     "determinant_attention_with_lse",
+    "determinant_decode",
     "determinant_logits",
     "dot_product_attention",
     "dot_product_attention_with_lse",
@@ -103,6 +113,7 @@ __all__ = [
     "trilinear_attention_windowed",
     "trilinear_attention_windowed_with_lse",
     "trilinear_attention_with_lse",
+    "trilinear_decode",
     "trilinear_logits",
     "triple_product_logits",
 ]
