@@ -5,6 +5,7 @@ import random
 import shutil
 import tempfile
 from collections import Counter
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -39,6 +40,24 @@ def fixed_seeds():
 def own_work_folder(tmp_path, monkeypatch):
     """Every test has a work folder of its own."""
     monkeypatch.setenv("SIMPLEX_WORK", str(tmp_path / "work"))
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """One browser for all tests that need one; skipped, or failed, where there is none."""
+    needs = {
+        "chromium (Debian: apt install chromium)": bool(shutil.which("chromium")),
+        "playwright (pip install -e '.[dev]')": find_spec("playwright") is not None,
+    }
+    if missing := [name for name, found in needs.items() if not found]:
+        said = f"the browser tests need {' and '.join(missing)}"
+        if os.environ.get("SIMPLEX_REQUIRE_BROWSER") == "1":
+            pytest.fail(f"{said}, and SIMPLEX_REQUIRE_BROWSER=1 forbids leaving them out")
+        pytest.skip(f"{said}; nothing in a browser was tested")
+    from browser.lab import headless_browser
+
+    with headless_browser() as browser:
+        yield browser
 
 
 def pytest_collection_modifyitems(items):

@@ -98,6 +98,8 @@ def _factor(differences: Sequence[Difference], passing: Sequence[Case]) -> Findi
     if any(r is None for r in ratios):
         return None
     known = [r for r in ratios if r is not None]
+    if all(abs(r - 1) < 1e-6 for r in known):
+        return None
     if all(abs(r + 1) < 1e-6 for r in known):
         return "sign", "Every number has the wrong sign."
     plain = [c for c in passing if c.variant == "float64"]
@@ -124,7 +126,9 @@ def _offset(_: Exercise, __: Difference, got: Tensor, want: Tensor) -> Finding |
 
 def _ratio(difference: Difference) -> float | None:
     got, want = difference.got, difference.expected
-    seen = torch.isfinite(want) & torch.isfinite(got) & (want.abs() > 1e-9 * float(_top(want)))
+    if (torch.isfinite(got) != torch.isfinite(want)).any():
+        return None
+    seen = torch.isfinite(want) & (want.abs() > 1e-9 * float(_top(want)))
     if not bool(seen.any()):
         return None
     ratio = float((got[seen] * want[seen]).sum() / (want[seen] ** 2).sum())
@@ -200,7 +204,12 @@ def _part(exercise: Exercise, difference: Difference, got: Tensor, want: Tensor)
         bad = wrong.any(dim=others) if others else wrong
         if want.shape[dim] > 2 and 0 < int(bad.sum()) < want.shape[dim]:
             where = _ranges(bad.nonzero().flatten().tolist())
-            return "part", f"The errors are all at {axis} = {where}; the rest is right."
+            of = (
+                f" of {exercise.output_name(difference.output)}"
+                if len(exercise.outputs) > 1
+                else ""
+            )
+            return "part", f"The errors{of} are all at {axis} = {where}; the rest{of} is right."
     return None
 
 

@@ -38,6 +38,19 @@ CHROMIUM = (
 )
 
 
+@contextmanager
+def headless_browser() -> Iterator[Any]:
+    """Debian's chromium under Playwright."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=list(CHROMIUM)
+        )
+        yield browser
+        browser.close()
+
+
 @dataclass
 class Trouble:
     """What went wrong on a page without anyone looking."""
@@ -86,24 +99,26 @@ def _is_here(url: str) -> bool:
 class Lab:
     """The running course: `with Lab(folder) as lab: page = lab.open("chapters/00_start.ipynb")`."""
 
-    def __init__(self, folder: Path, artifacts: Path):
-        self.folder, self.artifacts = folder, artifacts
+    def __init__(self, folder: Path, artifacts: Path, browser: Any = None):
+        """browser: one that runs already and stays; None: one of the lab's own."""
+        self.folder, self.artifacts, self.browser = folder, artifacts, browser
         self.work = folder / "work"
         self.url = self.token = ""
 
     def __enter__(self) -> Lab:
         try:
             self._start_server()
-            self._start_browser()
+            if self.browser is None:
+                self._own = headless_browser()
+                self.browser = self._own.__enter__()
         except BaseException:
             self.__exit__()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        for name in ("browser", "playwright"):
-            if found := self.__dict__.pop(name, None):
-                (found.close if name == "browser" else found.stop)()
+        if own := self.__dict__.pop("_own", None):
+            own.__exit__(None, None, None)
         if server := self.__dict__.pop("server", None):
             _end(server)
 
@@ -146,14 +161,6 @@ class Lab:
                 time.sleep(0.1)
         log = self.log.read_text(encoding="utf-8")
         raise RuntimeError(f"the lab did not answer within {START_SECONDS} s; its log:\n{log}")
-
-    def _start_browser(self) -> None:
-        from playwright.sync_api import sync_playwright
-
-        self.playwright = sync_playwright().start()
-        self.browser = self.playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=list(CHROMIUM)
-        )
 
     def ask(self, path: str, method: str = "GET") -> Any:
         """One question to the server's own interface."""

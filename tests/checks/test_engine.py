@@ -210,6 +210,14 @@ def test_nothing_but_nan_proves_no_mistake():
     assert report.cause == "nan" and "You divided" not in report.message
 
 
+def test_one_infinity_is_no_factor():
+    def masked(x, scale):
+        return good(x, scale).index_fill(0, torch.tensor([0]), -torch.inf)
+
+    report = examine(total(), masked)
+    assert report.cause == "inf" and "times" not in report.says
+
+
 # other kinds of answers ---------------------------------------------------------------------------
 
 

@@ -1,37 +1,22 @@
 """The view itself, as a page in a real browser: keys, choices, the slider, the cube, the size."""
 
-import shutil
-
 import pytest
 import torch
 
 from simplex_lib.widgets import explore_pairs
 
 pytestmark = pytest.mark.browser
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 WORDS = ["the", "white", "rabbit", "ran", "and", "the", "cat", "saw", "the", "rabbit", "run", "."]
 
 
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
-    if CHROMIUM is None:
-        pytest.skip("no chromium on the path: the view was not tried in a browser")
-    with sync_api.sync_playwright() as play:
-        found = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield found
-        found.close()
-
-
 @pytest.fixture
-def opened(browser, tmp_path):
+def opened(chromium, tmp_path):
     """Opens a widget's page; afterwards the console must be clean."""
     contexts, complaints = [], []
 
     def start(widget, **size):
         view = dict(width=1200, height=1000) | size
-        context = browser.new_context(viewport=view)
+        context = chromium.new_context(viewport=view)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(5_000)
