@@ -10,6 +10,7 @@ rotary.py            positions as rotations, for dot products and for determinan
 match3.py            a determinant head with weights by hand: the Match3 task
 windowed.py          both attentions over pairs with no work outside the windows
 decoding.py          one token after the other, with two rolling caches
+costs.py             operations, bytes and tiles, counted: import it as a module
 layers.py            both attentions as nn.Module
 """
 
