@@ -1,6 +1,6 @@
 """Exercises of chapter 01: dot-product attention, from logits to a layer.
 
-The mistakes are in `ch01_wrong.py` and `ch01_wrong_blocks.py`.
+The mistakes are in `ch01_logits.py` to `ch01_layer.py`, one file an exercise.
 """
 
 from __future__ import annotations
@@ -14,8 +14,12 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from simplex_lib.checks.ch01_wrong import ATTENTION, GROUPED, LOGITS, SOFTMAX
-from simplex_lib.checks.ch01_wrong_blocks import LAYER, ONLINE
+from simplex_lib.checks.ch01_attention import ATTENTION
+from simplex_lib.checks.ch01_grouped import GROUPED
+from simplex_lib.checks.ch01_layer import LAYER
+from simplex_lib.checks.ch01_logits import LOGITS
+from simplex_lib.checks.ch01_online import ONLINE
+from simplex_lib.checks.ch01_softmax import SOFTMAX
 from simplex_lib.checks.exercise import Draw, Exercise, Rejected, Right
 
 SOFTMAXES = ("softmax", "log_softmax", "logsumexp")
