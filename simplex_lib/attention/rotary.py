@@ -125,7 +125,7 @@ def rotary_frequencies(
 ) -> Float[Tensor, "p"]:
     """base ** (-l / p) for l = 0 to p - 1, in float64: 1 for the first chunk, slower ones after.
 
-    With p = d / 2 and base 10000 the frequencies of arXiv:2104.09864, section 3.2.2.
+    With p = d / 2 and base 10000 the frequencies of arXiv:2104.09864.
 
     >>> rotary_frequencies(4).tolist()
     [1.0, 0.1, 0.01, 0.001]
