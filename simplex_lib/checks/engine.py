@@ -10,44 +10,22 @@ from __future__ import annotations
 
 import itertools
 import time
-from dataclasses import dataclass
-from functools import cache, partial
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from simplex_lib.checks.compare import (
-    Mismatch,
     as_outputs,
-    differs,
     expected_of,
     find_mismatch,
     to_float64,
-    tolerance,
 )
 from simplex_lib.checks.diagnose import diagnose
 from simplex_lib.checks.exercise import Case, Difference, Exercise, Wrong
-from simplex_lib.checks.guard import Outcome, call_guarded
+from simplex_lib.checks.guard import call_guarded
+from simplex_lib.checks.naming import SECONDS, Trial, agrees, same_mistake
 from simplex_lib.checks.probe import size_that_matters, variants_that_fail
 from simplex_lib.checks.report import Report
 
-SECONDS = 10.0  # for one call of the answer
 SHRINK_SECONDS = 3.0
-
-
-@dataclass(frozen=True, eq=False)
-class Trial:
-    """One case, asked."""
-
-    case: Case
-    outcome: Outcome
-    expected: tuple[Any, ...]
-    mismatch: Mismatch | None
-
-    @property
-    def failed(self) -> bool:
-        return self.outcome.problem is not None or self.mismatch is not None
 
 
 def examine(
@@ -104,7 +82,7 @@ def examine(
         alike = [t for t in failed if t.mismatch and t.mismatch.cause == first.mismatch.cause]
         plain = [t for t in alike if t.case.variant == "float64"] or alike
         first = plain[-1]  # a shape says most where all sizes differ
-    wrong = _same_mistake(exercise, trials)
+    wrong = same_mistake(exercise, trials)
     if wrong:
         trial = _shrink(exercise, first, ask, wrong)
         difference = _difference(trial)
@@ -144,70 +122,6 @@ def _most_telling(failed: list[Trial]) -> Trial:
     return next((t for t in failed if t.outcome.rejected), failed[0])
 
 
-def _same_mistake(exercise: Exercise, trials: list[Trial]) -> Wrong | None:
-    """The named mistake whose numbers are the learner's in every case that was asked.
-
-    If there is none: in every plain float64 case. Then another mistake shows in the others, and
-    will be named once this one is mended.
-    """
-    if all(_nothing_finite(trial) for trial in trials):
-        return None  # many mistakes give nothing but NaN: that alone proves none of them
-    agree = cache(partial(_agrees, exercise))
-    telling = sorted(trials, key=lambda trial: not trial.failed)  # one of these soon says no
-    for asked in (telling, [t for t in telling if t.case.variant == "float64"]):
-        if not any(trial.failed for trial in asked):
-            continue
-        for wrong in exercise.wrong:
-            if all(agree(wrong, trial) for trial in asked):
-                return wrong
-    return None
-
-
-def _agrees(exercise: Exercise, wrong: Wrong, trial: Trial) -> bool:
-    other = call_guarded(
-        exercise.ask,
-        wrong.answer,
-        trial.case.arguments,
-        seconds=SECONDS,
-        uses=exercise.uses,
-        trust_chapters=True,
-    )
-    if other.problem or trial.outcome.problem:
-        return other.problem == trial.outcome.problem and (
-            other.problem != "raised" or _exception(other) == _exception(trial.outcome)
-        )
-    mine, theirs = as_outputs(trial.outcome.value), as_outputs(other.value)
-    if len(mine) != len(theirs):
-        return False
-    for output, (a, b) in enumerate(zip(mine, theirs, strict=True)):
-        a, b = to_float64(a), to_float64(b)
-        if isinstance(a, str) or isinstance(b, str) or a is None or b is None:
-            if a is not b and a != b:
-                return False
-            continue
-        if not hasattr(a, "shape") or not hasattr(b, "shape") or a.shape != b.shape:
-            return False
-        if getattr(trial.outcome.value, "dtype", None) != getattr(other.value, "dtype", None):
-            return False
-        want = to_float64(trial.expected[min(output, len(trial.expected) - 1)])
-        limit = tolerance(exercise, trial.case, min(output, len(trial.expected) - 1), want)
-        if differs(a, b, limit).any():
-            return False
-    return True
-
-
-def _nothing_finite(trial: Trial) -> bool:
-    """Every number of the answer is NaN or infinite."""
-    if trial.outcome.problem:
-        return False
-    found = [to_float64(x) for x in as_outputs(trial.outcome.value)]
-    return all(isinstance(x, Tensor) and not torch.isfinite(x).any() for x in found)
-
-
-def _exception(outcome: Outcome) -> str:
-    return outcome.says.split("raised ")[-1].split(" ")[0].rstrip(":")
-
-
 def _shrink(exercise: Exercise, trial: Trial, ask: Any, wrong: Wrong | None) -> Trial:
     """The same failure on the smallest sizes: one size at a time, until none gives way."""
     if trial.mismatch and trial.mismatch.cause not in ("value", "nan"):
@@ -227,7 +141,7 @@ def _shrink(exercise: Exercise, trial: Trial, ask: Any, wrong: Wrong | None) -> 
                 except (ValueError, RuntimeError):
                     continue  # these sizes do not go together
                 tried = ask(case)
-                if _same_failure(tried, trial) and (not wrong or _agrees(exercise, wrong, tried)):
+                if _same_failure(tried, trial) and (not wrong or agrees(exercise, wrong, tried)):
                     trial, progress = tried, True
                     break
     return trial
