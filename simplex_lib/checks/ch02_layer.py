@@ -17,10 +17,21 @@ from simplex_lib.checks.exercise import Draw, Exercise, Rejected, Right, Wrong
 MAPS = ("wq", "wk1", "wk2", "wv1", "wv2", "wo")
 
 
+class NoWindow(int):
+    """Among the sizes of a case it reads None; a size must be a number."""
+
+    def __str__(self) -> str:
+        return "None"
+
+
+NONE = NoWindow(1)
+
+
 def layer_inputs(draw: Draw, *, b: int, s: int, h: int, d: int, w1: int, w2: int) -> dict[str, Any]:
     d_model = h * d
+    windows = {name: None if isinstance(w, NoWindow) else w for name, w in (("w1", w1), ("w2", w2))}
     weights = {name: 1.5 * draw.normal(d_model, d_model) / math.sqrt(d_model) for name in MAPS}
-    return dict(x=draw.normal(b, s, d_model), n_heads=h, w1=w1, w2=w2) | weights
+    return dict(x=draw.normal(b, s, d_model), n_heads=h) | windows | weights
 
 
 def ask_layer(answer: Any, arguments: Mapping[str, Any]) -> Any:
@@ -92,8 +103,9 @@ def _require_nothing_else(layer: nn.Module) -> None:
         places[place] = name
 
 
-def truth_layer(x: Tensor, n_heads: int, w1: int, w2: int, **maps: Tensor) -> Tensor:
+def truth_layer(x: Tensor, n_heads: int, w1: int | None, w2: int | None, **maps: Tensor) -> Tensor:
     b, s, d_model = x.shape
+    w1, w2 = w1 or s, w2 or s
     d = d_model // n_heads
     mixed = torch.zeros(b, s, d_model, dtype=torch.float64)
     for n in range(b):
@@ -148,7 +160,7 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         q, k1, k2, v1, v2 = self.project(x)
-        s = x.shape[1]
+        s = q.shape[2]
         w1, w2 = self.windows(s)
         back = torch.arange(s)[:, None] - torch.arange(s)
         first, second = (back >= 0) & (back < w1), (back >= 0) & (back < w2)
@@ -170,6 +182,21 @@ class WrongInterleaved(Layer):
         return x.unflatten(-1, (-1, self.n_heads)).permute(0, 3, 1, 2)
 
 
+class WrongInterleavedBothWays(WrongInterleaved):
+    def join(self, x: Tensor) -> Tensor:
+        return x.permute(0, 2, 3, 1).flatten(2)
+
+
+class WrongOverHeads(Layer):
+    """Positions stand where heads belong: (b, s, h, d) goes into the attention."""
+
+    def split(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.n_heads, -1))
+
+    def join(self, x: Tensor) -> Tensor:
+        return x.flatten(2)
+
+
 class WrongJoin(Layer):
     def join(self, x: Tensor) -> Tensor:
         b, h, s, d = x.shape
@@ -189,6 +216,11 @@ class WrongScale(Layer):
 class WrongNoWindows(Layer):
     def windows(self, s: int) -> tuple[int, int]:
         return s, s
+
+
+class WrongWindowOfOne(Layer):
+    def windows(self, s: int) -> tuple[int, int]:
+        return self.w1 or 1, self.w2 or 1
 
 
 class WrongWindowsSwapped(Layer):
@@ -254,10 +286,11 @@ LAYER = Exercise(
     minutes=8,
     inputs=layer_inputs,
     sizes=(
-        dict(b=1, s=2, h=1, d=1, w1=2, w2=2),
-        dict(b=1, s=3, h=2, d=2, w1=3, w2=3),
-        dict(b=2, s=5, h=3, d=2, w1=4, w2=2),
-        dict(b=2, s=4, h=2, d=3, w1=1, w2=3),
+        dict(b=1, s=4, h=2, d=3, w1=5, w2=4),
+        dict(b=1, s=4, h=2, d=3, w1=1, w2=3),
+        dict(b=1, s=7, h=2, d=3, w1=NONE, w2=NONE),
+        dict(b=3, s=5, h=2, d=4, w1=NONE, w2=2),
+        dict(b=2, s=5, h=3, d=4, w1=4, w2=2),
     ),
     truth=truth_layer,
     outputs=("out: b i d_model",),
@@ -273,6 +306,20 @@ LAYER = Exercise(
             WrongInterleaved,
             "Head 0 took every n_heads-th feature of the projections. A head owns d neighbouring "
             "features: the first d belong to head 0.",
+        ),
+        Wrong(
+            "interleaved heads, both ways",
+            WrongInterleavedBothWays,
+            "Head 0 took every n_heads-th feature of the projections, and its results went back "
+            "to the same places. A head owns d neighbouring features: the first d belong to "
+            "head 0.",
+        ),
+        Wrong(
+            "attention over heads",
+            WrongOverHeads,
+            "Attention ran over the heads of one position, and no position reads another. It takes "
+            "the second axis for heads and the third for positions, and yours were the other way "
+            "round.",
         ),
         Wrong(
             "heads joined in the wrong order",
@@ -302,7 +349,14 @@ LAYER = Exercise(
         Wrong(
             "windows swapped",
             WrongWindowsSwapped,
-            "w1 limits your second key and w2 your first; it should be the other way round.",
+            "Either w1 limits your second key and w2 your first, or both pairs of maps, wk1 and "
+            "wk2, wv1 and wv2, have changed places: the numbers are the same.",
+        ),
+        Wrong(
+            "no window means one",
+            WrongWindowOfOne,
+            "w1 or w2 may be None, which means no window: the whole past. Yours then reads its own "
+            "position only.",
         ),
         Wrong(
             "one key for both",

@@ -69,15 +69,16 @@ def refuse_cube(meter: MemoryMeter, *, b: int, h: int, s: int) -> None:
     if meter.largest_numbers >= s**3:
         raise Rejected(
             "cube",
-            f"Your answer makes a tensor of shape {meter.largest}: {meter.largest_numbers:,} "
-            f"numbers for s = {s}, where s³ = {s**3:,}. The cube, or a mask as large, is what this "
-            f"exercise does without. A map of all queries over one kind of key has {s * s} "
-            "numbers a head.",
+            f"A tensor of shape {meter.largest} is made while your answer runs: "
+            f"{meter.largest_numbers:,} numbers for s = {s}, where s³ = {s**3:,}. If you never "
+            "wrote this shape, an einsum may have made it inside. The cube, or a mask as large, is "
+            f"what this exercise does without. A map of all queries over one kind of key has "
+            f"{s * s} numbers a head.",
         )
     if meter.most_held >= b * h * s**3:
         raise Rejected(
             "cube in pieces",
             f"No tensor of yours is as large as the cube, and still your answer held "
-            f"{meter.most_held:,} numbers at one time; the cube has {b * h * s**3:,}. The maps of "
-            "earlier second keys are kept, it seems. What of them do you still need?",
+            f"{meter.most_held:,} numbers at one time, in all its tensors together; the cube has "
+            f"{b * h * s**3:,}. What of them do you still need at the end of a step?",
         )

@@ -21,7 +21,13 @@ def attention_inputs(
 ) -> dict[str, Any]:
     keys = {name: draw.normal(b, h, s, d) for name in ("q", "k1", "k2")}
     values = {name: draw.normal(b, h, s, dv) for name in ("v1", "v2")}
+    shift_third(**keys)
     return keys | values | dict(w1=w1, w2=w2)
+
+
+def shift_third(q: Tensor, k1: Tensor, k2: Tensor) -> None:
+    """Takes 300,000 off all logits of a third sentence, so that a finite number hides none."""
+    q[2:, ..., 0], k1[2:, ..., 0], k2[2:, ..., 0] = math.sqrt(q.shape[-1]), 1, -300_000
 
 
 def truth_attention(
@@ -160,6 +166,62 @@ def wrong_window_after(q: Any, k1: Any, k2: Any, v1: Any, v2: Any, w1: int, w2: 
     return _mix(probs * _pairs(s, w1, w2), v1, v2)
 
 
+def _attend_shortened(arguments: tuple[Any, ...], first: int, second: int) -> Tensor:
+    q, k1, k2, v1, v2, w1, w2 = arguments
+    return _attend(q, k1, k2, v1, v2, _pairs(q.shape[2], w1 - first, w2 - second))
+
+
+def wrong_one_less(*arguments: Any) -> Tensor:
+    return _attend_shortened(arguments, 1, 1)
+
+
+def wrong_first_shorter(*arguments: Any) -> Tensor:
+    return _attend_shortened(arguments, 1, 0)
+
+
+def wrong_second_shorter(*arguments: Any) -> Tensor:
+    return _attend_shortened(arguments, 0, 1)
+
+
+def _strict(arguments: tuple[Any, ...], more: int) -> Tensor:
+    q, k1, k2, v1, v2, w1, w2 = arguments
+    back = _steps_back(q.shape[2])
+    first, second = (back > 0) & (back < w1 + more), (back > 0) & (back < w2 + more)
+    return _attend(q, k1, k2, v1, v2, first[:, :, None] & second[:, None, :])
+
+
+def wrong_strict(*arguments: Any) -> Tensor:
+    return _strict(arguments, 0)
+
+
+def wrong_strict_moved(*arguments: Any) -> Tensor:
+    return _strict(arguments, 1)
+
+
+def _finite(arguments: tuple[Any, ...], future: float, outside: float) -> Tensor:
+    x = _named(arguments)
+    s = x["q"].shape[2]
+    logits = hide(_scaled(x["q"], x["k1"], x["k2"]), _pairs(s, x["w1"], x["w2"]), outside)
+    return _mix(joint(hide(logits, _pairs(s, s, s), future)), x["v1"], x["v2"])
+
+
+def wrong_finite_mask(*arguments: Any) -> Tensor:
+    return _finite(arguments, -1e4, -1e4)
+
+
+def wrong_finite_windows(*arguments: Any) -> Tensor:
+    return _finite(arguments, -math.inf, -1e4)
+
+
+def wrong_finite_future(*arguments: Any) -> Tensor:
+    x = _named(arguments)
+    s, w1, w2 = x["q"].shape[2], x["w1"], x["w2"]
+    logits = hide(_scaled(x["q"], x["k1"], x["k2"]), _pairs(s, s, s), -1e4)
+    back = _steps_back(s)
+    near = (back < w1)[:, :, None] & (back < w2)[:, None, :]
+    return _mix(joint(hide(logits, near)), x["v1"], x["v2"])
+
+
 def right_flat_pairs(q: Any, k1: Any, k2: Any, v1: Any, v2: Any, w1: int, w2: int) -> Tensor:
     probs = _probs_of(_named((q, k1, k2, v1, v2, w1, w2)))
     values = v1[:, :, :, None] * v2[:, :, None]
@@ -190,11 +252,11 @@ ATTENTION = Exercise(
     minutes=12,
     inputs=attention_inputs,
     sizes=(
-        dict(b=1, h=1, s=2, d=1, dv=1, w1=2, w2=2),
-        dict(b=1, h=2, s=3, d=2, dv=2, w1=3, w2=3),
-        dict(b=1, h=1, s=4, d=2, dv=1, w1=3, w2=1),
-        dict(b=1, h=2, s=5, d=3, dv=2, w1=9, w2=2),
-        dict(b=2, h=3, s=6, d=3, dv=2, w1=2, w2=4),
+        dict(b=1, h=2, s=4, d=3, dv=5, w1=6, w2=7),
+        dict(b=1, h=2, s=4, d=3, dv=5, w1=3, w2=1),
+        dict(b=1, h=2, s=5, d=3, dv=4, w1=9, w2=2),
+        dict(b=3, h=1, s=5, d=4, dv=2, w1=2, w2=3),  # with a third sentence, see shift_third
+        dict(b=2, h=3, s=6, d=4, dv=5, w1=2, w2=4),
     ),
     truth=truth_attention,
     outputs=("out: b h i d",),
@@ -263,6 +325,62 @@ ATTENTION = Exercise(
             ),
         ),
         Wrong(
+            "window too short",
+            wrong_one_less,
+            lambda x: (
+                f"With w1 = {x.case.sizes['w1']} and w2 = {x.case.sizes['w2']} your query reads "
+                f"{x.case.sizes['w1'] - 1} first keys and {x.case.sizes['w2'] - 1} second keys: "
+                "each window is one position too short."
+            ),
+        ),
+        Wrong(
+            "first window too short",
+            wrong_first_shorter,
+            lambda x: (
+                f"With w1 = {x.case.sizes['w1']} your query reads {x.case.sizes['w1'] - 1} first "
+                "keys, one too few; the second window is right."
+            ),
+        ),
+        Wrong(
+            "second window too short",
+            wrong_second_shorter,
+            lambda x: (
+                f"With w2 = {x.case.sizes['w2']} your query reads {x.case.sizes['w2'] - 1} second "
+                "keys, one too few; the first window is right."
+            ),
+        ),
+        Wrong(
+            "own position hidden",
+            wrong_strict,
+            "A query may read its own position, and in your windows it may not. Query 0 has "
+            "nothing left to read, and a softmax over nothing is NaN.",
+        ),
+        Wrong(
+            "own position hidden, windows moved back",
+            wrong_strict_moved,
+            "Your windows have the right length and end one position too early: a query may read "
+            "its own position. Query 0 has nothing left to read, and a softmax over nothing is "
+            "NaN.",
+        ),
+        Wrong(
+            "finite mask",
+            wrong_finite_mask,
+            "Hidden logits were set to some finite number, and −10,000, say, is an ordinary "
+            "logit: where all visible logits lie lower, the hidden pairs get everything.",
+        ),
+        Wrong(
+            "finite mask, windows",
+            wrong_finite_windows,
+            "Logits outside the windows were set to some finite number, and −10,000, say, is an "
+            "ordinary logit: where all logits inside lie lower, the pairs outside get everything.",
+        ),
+        Wrong(
+            "finite mask, future",
+            wrong_finite_future,
+            "Logits of the future were set to some finite number, and −10,000, say, is an "
+            "ordinary logit: where all logits of the past lie lower, the future gets everything.",
+        ),
+        Wrong(
             "windows swapped",
             wrong_windows_swapped,
             lambda x: (
@@ -309,9 +427,9 @@ ATTENTION = Exercise(
         "A pair that lies outside a window is hidden like a pair of the future: before the "
         "softmax. The distances i − j, for all i and j at once, are one subtraction of two "
         "aranges. In the last step, which letters are summed?",
-        "back = arange(s)[:, None] − arange(s); hide the pairs with back ≥ w1 at (i, j) or "
-        "back ≥ w2 at (i, k) by −inf; pair_probs; then einsum of probs (b h i j k) with v1 and v2, "
-        "each at its own key, keeping b h i d.",
+        "back = i − j for all pairs of positions; for every triple (i, j, k), hide it if "
+        "back[i, j] or back[i, k] is outside its window; probabilities from what is left; for "
+        "every i, add up probability × first value × second value over all (j, k).",
     ),
     why="One weight for each pair, and the pair's value is v1_j ∘ v2_k: einsum sums over j and k "
     "and nothing else.",

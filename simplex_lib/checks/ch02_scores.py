@@ -73,6 +73,40 @@ def wrong_unsummed_heads(q: Tensor, k1: Tensor, k2: Tensor) -> Tensor:
     return torch.einsum("bhid,bhjd,bhkd->bijk", q, k1, k2) / math.sqrt(q.shape[-1])
 
 
+def wrong_scaled_by_heads(q: Tensor, k1: Tensor, k2: Tensor) -> Tensor:
+    return raw(q, k1, k2) / math.sqrt(q.shape[1])
+
+
+def wrong_scaled_by_length(q: Tensor, k1: Tensor, k2: Tensor) -> Tensor:
+    return raw(q, k1, k2) / math.sqrt(q.shape[2])
+
+
+def wrong_keys_swapped_unscaled(q: Tensor, k1: Tensor, k2: Tensor) -> Tensor:
+    return raw(q, k2, k1)
+
+
+def wrong_masked(q: Tensor, k1: Tensor, k2: Tensor) -> Tensor:
+    logits = raw(q, k1, k2)
+    return hide(logits, _visible(logits)) / math.sqrt(q.shape[-1])
+
+
+def wrong_masked_unscaled(q: Tensor, k1: Tensor, k2: Tensor) -> Tensor:
+    logits = raw(q, k1, k2)
+    return hide(logits, _visible(logits))
+
+
+def wrong_softmaxed(q: Tensor, k1: Tensor, k2: Tensor) -> Tensor:
+    return joint(raw(q, k1, k2) / math.sqrt(q.shape[-1]))
+
+
+def wrong_masked_softmaxed(q: Tensor, k1: Tensor, k2: Tensor) -> Tensor:
+    return joint(wrong_masked(q, k1, k2))
+
+
+def wrong_softmaxed_second(q: Tensor, k1: Tensor, k2: Tensor) -> Tensor:
+    return (raw(q, k1, k2) / math.sqrt(q.shape[-1])).softmax(-1)
+
+
 def right_merged_query(q: Tensor, k1: Tensor, k2: Tensor) -> Tensor:
     b, h, s, d = q.shape
     merged = (q[:, :, :, None] * k1[:, :, None]).reshape(b, h, s * s, d)
@@ -99,9 +133,8 @@ LOGITS = Exercise(
     minutes=5,
     inputs=logits_inputs,
     sizes=(
-        dict(b=1, h=1, s=2, d=1),
-        dict(b=1, h=2, s=3, d=2),
-        dict(b=2, h=3, s=5, d=3),
+        dict(b=1, h=3, s=4, d=2),
+        dict(b=2, h=3, s=5, d=4),
     ),
     truth=truth_logits,
     outputs=("logits: b h i j k",),
@@ -151,6 +184,54 @@ LOGITS = Exercise(
             "The letter of the heads is missing in your result, so the scores of all heads were "
             "added up. Every head scores for itself.",
         ),
+        Wrong(
+            "scaled by heads",
+            wrong_scaled_by_heads,
+            "You divide by the square root of h, the number of heads. The sum runs over the "
+            "coordinates of one head.",
+        ),
+        Wrong(
+            "scaled by length",
+            wrong_scaled_by_length,
+            "You divide by the square root of s, the number of positions. The sum runs over the "
+            "coordinates of one head.",
+        ),
+        Wrong(
+            "keys swapped, unscaled",
+            wrong_keys_swapped_unscaled,
+            "Two things at once. Your number for the pair (j, k) belongs to the pair (k, j), and "
+            "the factor of Eq. 5 is missing.",
+        ),
+        Wrong(
+            "already masked",
+            wrong_masked,
+            "The visible numbers are right, and the future is hidden already. This exercise wants "
+            "the bare scores; the mask comes in the next one.",
+        ),
+        Wrong(
+            "already masked, unscaled",
+            wrong_masked_unscaled,
+            "Two things at once. The future is hidden already, which the next exercise does, and "
+            "the factor of Eq. 5 is missing.",
+        ),
+        Wrong(
+            "already softmaxed",
+            wrong_softmaxed,
+            "These are probabilities: a softmax over all pairs was taken already. This exercise "
+            "wants the bare scores.",
+        ),
+        Wrong(
+            "already softmaxed, masked",
+            wrong_masked_softmaxed,
+            "These are probabilities: the future was hidden and a softmax taken already. This "
+            "exercise wants the bare scores.",
+        ),
+        Wrong(
+            "already softmaxed, second key",
+            wrong_softmaxed_second,
+            "These are probabilities: a softmax over the second key was taken already. This "
+            "exercise wants the bare scores.",
+        ),
     ),
     right=(
         Right("merge q with k1, then one matrix product", right_merged_query),
@@ -175,7 +256,14 @@ LOGITS = Exercise(
 
 
 def probs_inputs(draw: Draw, *, b: int, h: int, s: int) -> dict[str, Any]:
-    return dict(logits=2 * draw.normal(b, h, s, s, s))
+    logits = 2 * draw.normal(b, h, s, s, s)
+    # a third sentence: logits so low that a finite number hides nothing, and in its last head
+    # hidden logits so high that a softmax over all leaves the visible ones nothing
+    logits[2:] -= 300_000
+    past = torch.ones(s, s, dtype=torch.bool).tril()
+    hidden = ~(past[:, :, None] & past[:, None, :])
+    logits[2:, 1:] += 300_000 + 1000 * hidden
+    return dict(logits=logits)
 
 
 def truth_probs(logits: Tensor) -> Tensor:
@@ -274,6 +362,28 @@ def wrong_overflow(logits: Tensor) -> Tensor:
     return weights / weights.sum((-2, -1), keepdim=True)
 
 
+def wrong_overflow_hidden(logits: Tensor) -> Tensor:
+    weights = hide(logits, _visible(logits)).exp()
+    return weights / weights.sum((-2, -1), keepdim=True)
+
+
+def wrong_finite_mask(logits: Tensor) -> Tensor:
+    return joint(hide(logits, _visible(logits), -1e4))
+
+
+def wrong_mask_renormalised(logits: Tensor) -> Tensor:
+    probs = wrong_mask_after(logits)
+    return probs / probs.sum((-2, -1), keepdim=True)
+
+
+def wrong_second_after_first(logits: Tensor) -> Tensor:
+    return joint(hide(logits, past(logits)))
+
+
+def wrong_second_after_first_rows(logits: Tensor) -> Tensor:
+    return hide(logits, past(logits)).softmax(-1)
+
+
 def wrong_all_queries(logits: Tensor) -> Tensor:
     hidden = hide(logits, _visible(logits))
     return hidden.flatten(-3).softmax(-1).reshape(logits.shape)
@@ -349,7 +459,12 @@ PROBS = Exercise(
     title="Attention over pairs",
     minutes=8,
     inputs=probs_inputs,
-    sizes=(dict(b=1, h=1, s=1), dict(b=1, h=1, s=2), dict(b=1, h=2, s=3), dict(b=2, h=3, s=5)),
+    sizes=(
+        dict(b=1, h=1, s=1),
+        dict(b=1, h=2, s=3),
+        dict(b=3, h=2, s=4),  # with a third sentence, see probs_inputs
+        dict(b=2, h=3, s=5),
+    ),
     truth=truth_probs,
     outputs=("probs: b h i j k",),
     wrong=(
@@ -396,10 +511,43 @@ PROBS = Exercise(
             "The mask is the wrong way round: each query reads itself and what comes after it.",
         ),
         Wrong(
+            "mask after the softmax, renormalised",
+            wrong_mask_renormalised,
+            "It is right while visible and hidden logits are of a size. Where a hidden logit is "
+            "1,000 higher, the softmax leaves the visible pairs 0 each before you mask, and 0 "
+            "divided by 0 is NaN.",
+        ),
+        Wrong(
+            "finite mask",
+            wrong_finite_mask,
+            "Hidden logits were set to some finite number, and −10,000, say, is an ordinary "
+            "logit: where all visible logits lie lower, the hidden pairs get everything.",
+        ),
+        Wrong(
+            "keys compared",
+            wrong_second_after_first,
+            "Your mask compares the two keys with each other: it hides the pairs with k > j and "
+            "leaves the query out. This is the mask of chapter 01 laid over the last two axes, and "
+            "those are both keys now. Each key should be compared with the query.",
+        ),
+        Wrong(
+            "keys compared, second key only",
+            wrong_second_after_first_rows,
+            "Two things at once. Your mask hides the pairs with k > j, so it compares the two keys "
+            "with each other and neither with the query; and the softmax runs over the second key "
+            "alone, so each first key gets a unit of its own.",
+        ),
+        Wrong(
             "overflow",
             wrong_overflow,
             "It is right for small logits. Near 1,000 the exponential is larger than any float64, "
             "and infinity divided by infinity is NaN.",
+        ),
+        Wrong(
+            "overflow, masked first",
+            wrong_overflow_hidden,
+            "It is right for small logits. Near 1,000 the exponential is larger than any float64, "
+            "and infinity divided by infinity is NaN; far below 0 it is 0, and so is 0 by 0.",
         ),
         Wrong(
             "one unit for all queries",

@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from simplex_lib.checks.ch02_memory import MemoryMeter, refuse_cube
-from simplex_lib.checks.exercise import Difference, Draw, Exercise, Right, Wrong
+from simplex_lib.checks.ch02_output import shift_third
+from simplex_lib.checks.compare import as_outputs
+from simplex_lib.checks.exercise import Difference, Draw, Exercise, Rejected, Right, Wrong
 
 Pair = tuple[Tensor, Tensor]  # out, lse
 
@@ -24,6 +26,7 @@ def streamed_inputs(draw: Draw, *, b: int, h: int, s: int, d: int, dv: int) -> d
     # query 0 sees one pair, and dislikes it: with large inputs, all its logits are far below 0
     only = (keys["q"] * keys["k1"] * keys["k2"])[:, :, 0].sum(-1, keepdim=True)
     keys["q"][:, :, 0] *= -only.sign()
+    shift_third(**keys)
     return keys | {name: draw.normal(b, h, s, dv) for name in ("v1", "v2")}
 
 
@@ -34,6 +37,12 @@ def ask_metered(answer: Any, arguments: Mapping[str, Any]) -> Any:
     b, h, s, _ = arguments["q"].shape
     if s >= 12:
         refuse_cube(meter, b=b, h=h, s=s)
+    if [getattr(x, "ndim", 0) for x in as_outputs(found)] == [3, 4]:
+        raise Rejected(
+            "wrong order",
+            "You return two things in the other order: lse (b, h, s) comes first. It should be "
+            "out, then lse.",
+        )
     return found
 
 
@@ -71,7 +80,7 @@ def _step(q: Tensor, k1: Tensor, k2: Tensor, k: int, **change: Any) -> Tensor:
         hidden = hidden | (j > i)
     if change.get("mask_second", True):
         hidden = hidden | (k > i)
-    return logits.masked_fill(hidden, -math.inf)
+    return logits.masked_fill(hidden, change.get("low", -math.inf))
 
 
 def _online(q: Tensor, k1: Tensor, k2: Tensor, v1: Tensor, v2: Tensor, **change: Any) -> Pair:
@@ -129,6 +138,18 @@ def wrong_only_acc(q: Tensor, k1: Tensor, k2: Tensor, v1: Tensor, v2: Tensor) ->
 
 def wrong_unscaled(q: Tensor, k1: Tensor, k2: Tensor, v1: Tensor, v2: Tensor) -> Pair:
     return _online(q, k1, k2, v1, v2, scale=1.0)
+
+
+def wrong_scaled_twice(q: Tensor, k1: Tensor, k2: Tensor, v1: Tensor, v2: Tensor) -> Pair:
+    return _online(q, k1, k2, v1, v2, scale=1 / q.shape[-1])
+
+
+def wrong_finite_mask(q: Tensor, k1: Tensor, k2: Tensor, v1: Tensor, v2: Tensor) -> Pair:
+    return _online(q, k1, k2, v1, v2, low=-1e4)
+
+
+def wrong_order(q: Tensor, k1: Tensor, k2: Tensor, v1: Tensor, v2: Tensor) -> Pair:
+    return _online(q, k1, k2, v1, v2)[::-1]
 
 
 def wrong_future_second(q: Tensor, k1: Tensor, k2: Tensor, v1: Tensor, v2: Tensor) -> Pair:
@@ -253,9 +274,10 @@ STREAMED = Exercise(
     inputs=streamed_inputs,
     sizes=(
         dict(b=1, h=1, s=1, d=1, dv=1),
-        dict(b=1, h=1, s=2, d=2, dv=1),
-        dict(b=2, h=3, s=5, d=3, dv=2),
-        dict(b=1, h=2, s=13, d=3, dv=2),
+        dict(b=1, h=2, s=3, d=4, dv=5),
+        dict(b=3, h=1, s=5, d=4, dv=2),  # with a third sentence, see shift_third
+        dict(b=2, h=3, s=5, d=4, dv=6),
+        dict(b=1, h=2, s=13, d=3, dv=4),
     ),
     truth=truth_streamed,
     outputs=("out: b h i d", "lse: b h i"),
@@ -340,6 +362,19 @@ STREAMED = Exercise(
             wrong_unscaled,
             "The logits of every step lack the factor 1/√d of Eq. 5.",
         ),
+        Wrong(
+            "scaled twice",
+            wrong_scaled_twice,
+            "The logits are divided by √d twice. Ordinary attention has a scale inside; was q "
+            "scaled before it?",
+        ),
+        Wrong(
+            "finite mask",
+            wrong_finite_mask,
+            "Hidden logits were set to some finite number, and −10,000, say, is an ordinary "
+            "logit: where all visible logits lie lower, the hidden pairs get everything.",
+        ),
+        Wrong("wrong order", wrong_order, "lse comes first."),
         Wrong(
             "empty softmax",
             wrong_empty_softmax,

@@ -97,6 +97,19 @@ def wrong_three_cross_terms(q: Tensor, k1: Tensor, k2: Tensor) -> Tensor:
     return _gram(q, k1, k2, -6).sqrt()
 
 
+def wrong_single_cross_term(q: Tensor, k1: Tensor, k2: Tensor) -> Tensor:
+    return _gram(q, k1, k2, -1).clamp(min=0).sqrt()
+
+
+def wrong_no_cross_term(q: Tensor, k1: Tensor, k2: Tensor) -> Tensor:
+    return _gram(q, k1, k2, 0).sqrt()
+
+
+def wrong_absolute_sum(q: Tensor, k1: Tensor, k2: Tensor) -> Tensor:
+    one, two, three = _terms(q, k1, k2)
+    return (one - two + three).abs().sum(-1)
+
+
 def wrong_two_terms(q: Tensor, k1: Tensor, k2: Tensor) -> Tensor:
     one, two, _ = _terms(q, k1, k2)
     return (one - two).norm(dim=-1)
@@ -137,9 +150,9 @@ TRIPLE = Exercise(
     minutes=8,
     inputs=triple_inputs,
     sizes=(
-        dict(b=1, h=1, s=2, d=3),
+        dict(b=1, h=2, s=4, d=3),
         dict(b=1, h=3, s=4, d=2),
-        dict(b=2, h=2, s=3, d=5),
+        dict(b=2, h=3, s=4, d=5),
     ),
     truth=truth_triple,
     outputs=("logits: b h i j k",),
@@ -194,6 +207,23 @@ TRIPLE = Exercise(
             "You take off (a·b)(a·c)(b·c) six times. When the square is multiplied out there are "
             "three cross terms, and they do not all have the same sign; yours goes below zero, "
             "and its root is NaN.",
+        ),
+        Wrong(
+            "cross term once",
+            wrong_single_cross_term,
+            "The three squares are right. The term with all three dot products lacks its factor 2.",
+        ),
+        Wrong(
+            "no cross term",
+            wrong_no_cross_term,
+            "The three squares are right. The last term of Eq. 8, with all three dot products, is "
+            "missing: the three vectors inside the length are not perpendicular.",
+        ),
+        Wrong(
+            "absolute values added",
+            wrong_absolute_sum,
+            "The vector is right. You add up the sizes of its coordinates; its length is the root "
+            "of the sum of their squares.",
         ),
         Wrong(
             "two terms",

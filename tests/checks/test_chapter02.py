@@ -154,6 +154,47 @@ def test_nan_counts_as_wrong_when_the_errors_are_located():
     assert "the rest is right" not in check("2.2", first_key_strict).says
 
 
+# what once passed, or was named by a sentence that was not true of it -------------------------
+
+
+def test_the_sizes_of_a_case_differ_so_that_none_can_stand_for_another():
+    for exercise in IDS:
+        for sizes in exercises()[exercise].sizes[1:]:
+            axes = [sizes[name] for name in ("b", "h", "s", "d", "dv") if name in sizes]
+            assert len(set(axes)) == len(axes), (exercise, sizes)
+
+
+@pytest.mark.parametrize("low", [-50, -100, -1e4, -1e5])
+def test_a_finite_mask_is_named(low):
+    def probs(logits):
+        past = causal(logits.shape[-1])
+        hidden = logits.masked_fill(~(past[:, :, None] & past[:, None]), low)
+        return hidden.flatten(-2).softmax(-1).view_as(logits)
+
+    assert check("2.2", probs).cause == "finite mask"
+
+
+class WindowOfOne(Layer):
+    def windows(self, s):
+        return self.w1 or 1, self.w2 or s
+
+
+class BothSwapped(Layer):
+    def project(self, x):
+        q, k1, k2, v1, v2 = super().project(x)
+        return q, k2, k1, v2, v1
+
+
+def test_a_layer_without_windows_reads_its_whole_past():
+    report = check("2.5", WindowOfOne)
+    assert not report.passed and "None" in report.message
+
+
+def test_keys_and_values_both_swapped_are_among_what_the_sentence_allows():
+    report = check("2.5", BothSwapped)
+    assert "wk1 and wk2" in report.says and "w1 limits" in report.says
+
+
 # the memory meter of 2.4 ----------------------------------------------------------------------
 
 
@@ -191,7 +232,7 @@ def test_a_mask_as_large_as_the_cube_is_the_cube():
         return right(q, k1, k2, v1, v2)
 
     report = examine(exercises()["2.4"], with_mask, trust_chapters=True)
-    assert report.cause == "cube" and "(12, 12, 12)" in report.says
+    assert report.cause == "cube" and "(12, 12, 12)" in report.says and "einsum" in report.says
 
 
 def test_the_merged_queries_of_all_second_keys_are_not_the_cube():
