@@ -102,6 +102,8 @@ class Book:
         if self.recipes != (ALL,):
             return True
         p, heads = self.pairs, range(len(self.pairs.heads))
+        if self.compare is not None and p.kind == self.compare.kind == "logits":
+            return True
         if p.kind == "logits":
             return bool((p.visible & ~np.isfinite(p.values)).any())
         queries = list(self.sample())[:: max(1, len(self.sample()) // 8)] or [0]

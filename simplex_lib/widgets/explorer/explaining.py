@@ -51,6 +51,7 @@ class Explained:
     product: np.ndarray  # of the two marginals, with the sum of the map
     difference: np.ndarray | None
     other: np.ndarray | None  # the compared tensor's probabilities
+    other_logits: np.ndarray | None  # its logits, if it holds logits
     first: np.ndarray  # (n,) marginal over the first key
     second: np.ndarray
     lse: np.ndarray | None  # (1, 1), (n, 1) or (1, n): one for each softmax; None: probs were given
@@ -84,11 +85,12 @@ def explain(
     f, g = shape.sum(1), shape.sum(0)
     product = np.outer(first, second) / max(inside, 1e-300)
     either = (visible | visible.T) & good & good.T
-    other = difference = None
+    other = difference = other_logits = None
     if compare is not None:
         twin = look_at(compare, min(h, len(compare.heads) - 1), i, ALL, origin, n)
         fine = good & (twin.marks == GOOD)
         difference = np.where((visible | twin.visible) & fine, p - twin.p, np.nan)
+        other_logits = twin.logits if compare.kind == pairs.kind == "logits" else None
         other = np.where(twin.visible & (twin.marks == GOOD), twin.p, np.nan)
     maps: dict[str, Any] = dict(
         probs=np.where(visible & good, p, np.nan),
@@ -97,6 +99,7 @@ def explain(
         product=np.where(visible.any(1, keepdims=True) & visible.any(0), product, np.nan),
         difference=difference,
         other=other,
+        other_logits=other_logits,
     )
     window = key_window(i, s, w1, w2, pairs.causal)
     kept = None

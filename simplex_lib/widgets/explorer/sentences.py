@@ -29,6 +29,8 @@ def say(x: Explained, mode: str, tokens: tuple[str, ...]) -> str:
     trouble = faults(x, tokens)
     body = {"asymmetry": _asymmetry, "difference": _difference}.get(mode, _reading)
     text = body(x, query, rows, tokens)
+    if mode in ("logits", "difference"):
+        text += _logits_apart(x, tokens)
     if mode in ("probs", "logits") and len(rows) > 1 and not trouble:
         text += " " + verdict(x)
     if mode == "probs":
@@ -74,12 +76,31 @@ def _asymmetry(x: Explained, query: str, rows: tuple, tokens: tuple[str, ...]) -
 
 def _difference(x: Explained, query: str, rows: tuple, tokens: tuple[str, ...]) -> str:
     if x.difference is None or not rows or abs(rows[0].prob - rows[0].other) < 5e-7:
-        return f"{query} reads the same in both tensors."
+        return f"{query} gives every pair the same probability in both tensors."
     r, gap = rows[0], float(np.nansum(np.abs(x.difference))) / 2
     return (
         f"{query} differs by {percent(gap)} of a unit, most of all at first key "
         f"{name(r.first, tokens)} with second key {name(r.second, tokens)}: {number(r.prob)} here, "
         f"{number(r.other)} in the other tensor."
+    )
+
+
+def _logits_apart(x: Explained, tokens: tuple[str, ...]) -> str:
+    """The two logits where they differ most: a softmax hides what all pairs have in common."""
+    if x.other_logits is None:
+        return ""
+    gap = np.nan_to_num(np.abs(x.logits - x.other_logits))
+    if gap.max() <= 1e-6 * max(1.0, float(np.nan_to_num(np.abs(x.logits)).max())):
+        return ""
+    j, k = np.unravel_index(gap.argmax(), gap.shape)
+    mine, theirs, more = float(x.logits[j, k]), float(x.other_logits[j, k]), 2
+    while more < 9 and f"{mine:.{more}f}" == f"{theirs:.{more}f}":
+        more += 1
+    here, there = (f"{v:.{more}f}".replace("-", "−") for v in (mine, theirs))
+    first, second = (name(int(at) + x.origin, tokens) for at in (j, k))
+    return (
+        f" The logits differ, most of all at first key {first} with second key {second}: logit "
+        f"{here} here, {there} in the other."
     )
 
 
@@ -130,7 +151,8 @@ def _first(pair: tuple[int, int], count: int, tokens: tuple[str, ...]) -> str:
 def verdict(x: Explained) -> str:
     """Whether the pairs say more than the two keys alone."""
     if x.moved < 0.02:
-        return "The map is the product of its marginals: here the pairs add nothing."
+        alone = ", as any map is that sits on one pair" if np.nanmax(x.probs) > 0.95 else ""
+        return f"The map is the product of its marginals{alone}: they alone would give it."
     how = "a little" if x.moved < 0.15 else "" if x.moved < 0.4 else "much"
     return (
         f"The map is {f'{how} more'.strip()} than its marginals: {percent(x.moved)} of it would "
@@ -139,7 +161,10 @@ def verdict(x: Explained) -> str:
 
 
 def name(at: int, tokens: tuple[str, ...]) -> str:
-    return str(at) if tokens[at] == str(at) else f"“{label(tokens[at])}” ({at})"
+    """A key: its number if all tokens are their own numbers, else the token and its number."""
+    if tokens[at] == str(at) and all(token == str(n) for n, token in enumerate(tokens)):
+        return str(at)
+    return f"“{label(tokens[at])}” ({at})"
 
 
 def label(token: str) -> str:

@@ -11,7 +11,7 @@ from simplex_lib.widgets.explorer.explaining import explain
 from simplex_lib.widgets.explorer.looking import NAN, NEGATIVE
 from simplex_lib.widgets.explorer.reading import guess_kind, read_pairs
 from simplex_lib.widgets.explorer.recipes import ALL, FIRST, RECIPES, SECOND
-from simplex_lib.widgets.explorer.sentences import say
+from simplex_lib.widgets.explorer.sentences import name, say
 
 
 def logits(s=6, seed=0, scale=2.0):
@@ -62,7 +62,12 @@ def test_a_product_adds_nothing_and_a_diagonal_does():
     f, g = torch.randn(2, 5, generator=torch.Generator().manual_seed(1)).double()
     x = explain(read_pairs((f[:, None] + g).expand(5, 5, 5)), 0, 4)
     assert x.mutual == pytest.approx(0, abs=1e-12) and x.moved == pytest.approx(0, abs=1e-12)
-    assert "pairs add nothing" in say(x, "probs", tuple("abcde"))
+    assert "they alone would give it" in say(x, "probs", tuple("abcde"))
+    assert "sits on one pair" not in say(x, "probs", tuple("abcde"))
+    sharp = torch.zeros(4, 4, 4)
+    sharp[:, 0, 0] = 12
+    said = say(explain(read_pairs(sharp), 0, 3), "probs", tuple("abcd"))
+    assert "as any map is that sits on one pair" in said
     x = explain(read_pairs(torch.eye(4).expand(4, 4, 4) / 4, causal=False), 0, 3)
     assert x.mutual == pytest.approx(math.log(4)) == pytest.approx(x.mutual_max)
     assert x.moved == pytest.approx(0.75) and x.swapped == 0
@@ -129,7 +134,21 @@ def test_difference():
     np.testing.assert_allclose(x.difference, loops(logits(), 5) - loops(logits(seed=1), 5))
     assert "differs by" in say(x, "difference", pairs.tokens)
     same = explain(pairs, 0, 5, compare=pairs)
-    assert "reads the same in both" in say(same, "difference", pairs.tokens)
+    said = say(same, "difference", pairs.tokens)
+    assert "same probability in both" in said and "logits differ" not in said
+
+
+@pytest.mark.parametrize("mode", ["logits", "difference"])
+def test_a_difference_of_logits_is_said_where_the_softmax_hides_it(mode):
+    pairs, other = (read_pairs(x * torch.ones(2, 2, 2), kind="logits") for x in (-0.05, -0.03))
+    said = say(explain(pairs, 0, 0, compare=other), mode, pairs.tokens)
+    assert "logit −0.05 here, −0.03 in the other" in said
+
+
+def test_repeated_tokens_always_show_their_index():
+    x = explain(read_pairs(logits(), tokens=list("012342")), 0, 5)
+    assert "“2” (5)" in say(x, "probs", tuple("012342"))
+    assert name(2, tuple("012342")) == "“2” (2)" and name(2, tuple("012")) == "2"
 
 
 # a learner's own tensor, right or wrong -----------------------------------------------------------

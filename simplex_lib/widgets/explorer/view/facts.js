@@ -62,6 +62,7 @@ export function factsPanel({ n, windowed }) {
       frame.mutual / Math.max(frame.mutualMax, 1e-9),
       `${plain(frame.mutual)} of ${plain(frame.mutualMax)} nats`,
     );
+    mutual.node.style.visibility = frame.mutualMax < 0.005 ? "hidden" : ""; // 0 of 0 says nothing
     swap.set(frame.swapped, percent(frame.swapped));
     if (frame.kept !== null) kept.set(frame.kept, percent(frame.kept));
   };

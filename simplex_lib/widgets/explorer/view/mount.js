@@ -27,7 +27,8 @@ export function mount(host, source) {
     { tokens, recipes } = start,
     n = Math.min(tokens.length, start.whole);
   const words = tokens.map(shown),
-    named = (at) => (tokens[at] === String(at) ? words[at] : `${words[at]} (${at})`);
+    numbered = tokens.every((token, at) => token === String(at)),
+    named = (at) => (numbered ? words[at] : `${words[at]} (${at})`);
   const queries = start.queries ?? tokens.map((_, i) => i);
   const seconds = [
     ...(start.compare ? [["other", TEXTS.other]] : []),
