@@ -123,11 +123,11 @@ share.round(decimals=3).tolist()
 
 # %% [markdown]
 r"""
-Perhaps other weights do better? They do not. Let an alice weigh $a$ and a rabbit weigh $r$ after the exponential. The right sentence gets
+Perhaps other weights for the two clues do better? They do not. Let an alice weigh $a$ and a rabbit weigh $r$ after the exponential. The right sentence gets
 
 $$\frac{a + r}{4a + 4r} = \frac14, \qquad\text{whatever } a \text{ and } r.$$
 
-Nor would it help if a key knew the number of its sentence: the number does not say who else is in it. Note what this shows, and what it does not. It holds for *one* look at keys that know only themselves. A second layer could read a first one that had already mixed words into their neighbours; real models do that, and
+Weight on any other word would not be an answer: "saw" stands in the right sentence, but that is luck of this text and says nothing of alice or the rabbit. Nor would it help if a key knew the number of its sentence: the number does not say who else is in it. Note what this shows, and what it does not. It holds for *one* look at keys that know only themselves. A second layer could read a first one that had already mixed words into their neighbours; real models do that, and
 chapter 06 trains one. The claim is only that **one look at single words cannot say "and"**.
 
 Now score *pairs*. For a first key $j$ and a second key $k$, let the score be
@@ -135,12 +135,13 @@ Now score *pairs*. For a first key $j$ and a second key $k$, let the score be
 $$a_{jk} = \beta\,\bigl(\,[x_j = \text{alice}] + [x_k = \text{rabbit}] + [\,j \text{ and } k \text{ in the same sentence}\,]\,\bigr)$$
 
 where a bracket is 1 if it is true and 0 if not. Each bracket looks at one or both keys, and the sum is 3 for exactly one pair. Here is the vector that each position contributes: a flag, a constant 1, and its sentence as a one-hot vector.
+Multiply the vectors of query, first key and second key coordinate by coordinate, add up, and the three brackets are there; in the last line of the function `einsum` does it for all triples at once (the letter `d` is missing after the arrow, so it is summed).
 """
 
 
 # %%
 def by_hand(beta, same_sentence=True):
-    """Logits (s, s, s) of the scores above, as a sum over coordinates of q * k1 * k2."""
+    """Logits (s, s, s) of the scores above: for each triple, the sum over d of q * k1 * k2."""
     one = torch.ones_like(is_alice)
     place = nn.functional.one_hot(sentence).double()
     first = torch.cat([is_alice[:, None], one[:, None], place * same_sentence], dim=1)
@@ -157,7 +158,7 @@ words[10], words[13]
 # %% [markdown]
 r"""
 **Look at it.** The explorer below shows one query at a time, first the question mark. The large square is its map: first key downwards, second key across. On its edges stand the two *marginals*, what each key gets when you sum over the other one. On the right the strongest
-pairs are drawn as triangles: the query at one corner, the two keys at the others. Before you touch it: where do you expect the brightest cell, and what will be the second brightest?
+pairs are drawn as triangles: the query at one corner, the two keys at the others. We hand it bare logits; it hides the future and takes the softmax over all pairs itself. Before you touch it: where do you expect the strongest cell, and what will be the second strongest?
 """
 
 # %%
@@ -170,7 +171,10 @@ explore_pairs(
 # %% [markdown]
 r"""
 You should have seen one pair stand out, alice (10) with rabbit (13), with about 0.48 of the attention at $\beta = 4$. The next pairs have two of the three clues only: alice and rabbit from different sentences, or alice, or rabbit, with any word of its
-own sentence. Move the query to the left with the arrow key: before "rabbit" has been read, no pair can stand out.
+own sentence. Now click the word *the* (12) in the row of words, so that it becomes the query: before this rabbit has been read, the pair cannot stand out.
+
+The panel *More than its marginals?* compares the map with the one that its two marginals alone would give, each cell a row's share times a column's; the percentage is what would have to move from cell to cell. *Mutual information* measures the same gap in nats, the unit of the natural logarithm: it is 0 if one key tells nothing of the
+other. *Moves if keys swap* is the share that changes its cell when first and second key change places. A later section puts the first two to use.
 
 ## From edges to triangles
 
@@ -476,7 +480,7 @@ Every head holds $s^3$ logits. Say it in bytes, with four bytes a number and one
 | 1,024 | 4.2 MB | 4.3 GB | for one head of one layer |
 | 8,192 | 268 MB | 2.2 TB | 28 GPUs of 80 GB each, for one head |
 
-A causal mask hides about two thirds of the cube: query $i$ sees $(i+1)^2$ pairs, and $\sum_i (i+1)^2 \approx s^3/3$. The tensor is built whole all the same. To see its shape, go back to the first explorer and press *Cube*: one map behind the other, each larger than the one before.
+A causal mask hides about two thirds of the cube: query $i$ sees $(i+1)^2$ pairs, and $\sum_i (i+1)^2 \approx s^3/3$. The tensor is built whole all the same. To see its shape, go back to the first explorer and press *Cube*: its largest entries hang as points between the axes i, j and k, and a plane marks one slice, which is also drawn flat. Drag to turn it. Slice by the query, and each slice is one of the maps you know.
 
 How does time grow? Guess the factor for twice the length, then run.
 """
@@ -562,8 +566,8 @@ then do a matrix product, which is what tensor cores are built for. Chapter 11 s
 r"""
 ### Exercise 2.4: Without the cube &nbsp; (15 minutes)
 
-Compute causal attention over pairs, without windows, one second key at a time, and return two things: `out` (b, h, s, dv) and `lse` (b, h, s), the natural logarithm of each query's denominator. The check measures what you hold in memory: no tensor may be as large as $s^3$ numbers, a mask
-included. You may write the running maximum yourself, or call `dot_product_attention_with_lse` in each step and merge. Mind the queries that come before the second key.
+Compute causal attention over pairs, without windows, one second key at a time, and return two things: `out` (b, h, s, dv) and `lse` (b, h, s), the natural logarithm of each query's denominator. The check measures what you hold in memory: no tensor may have as many as $s^3$ numbers, all its axes counted and masks
+included, and all tensors together never as many at one time as the cube, $b h s^3$. You may write the running maximum yourself, or call `dot_product_attention_with_lse` in each step and merge. Mind the queries that come before the second key.
 """
 
 
@@ -638,7 +642,7 @@ Now the seven sentences again, as three heads: the one by hand with $\beta = 4$,
 predict(
     "With β = 12 the pair (alice, rabbit) of the right sentence gets 0.9997 of the attention. How much of this map would have to move to make it the product of its marginals?",
     {
-        "Nearly all of it, since the head solves the task": "Solving the task and differing from the marginals are two things. Write down the marginals of a map with one bright cell, and multiply them.",
+        "Nearly all of it, since the head solves the task": "Solving the task and differing from the marginals are two things. Write down the marginals of a map with one strong cell, and multiply them.",
         "Nearly nothing, 0.05 %": (
             "right",
             "If all the weight lies on one pair, the marginals lie on one key each, and their product is that pair again. Certainty hides how the choice was made.",
@@ -665,7 +669,7 @@ explore_pairs(
 
 # %% [markdown]
 r"""
-Switch between the three heads. With $\beta = 4$ you should see one bright pair that the marginals alone do not explain: half of the map would have to move. The head without sentences is a grid, every alice with every rabbit, and exactly the product of its marginals. And with $\beta = 12$ the measure falls to nothing, though this head solves the
+Switch between the three heads. With $\beta = 4$ you should see one strong pair that the marginals alone do not explain: half of the map would have to move. The head without sentences is a grid, every alice with every rabbit, and exactly the product of its marginals. And with $\beta = 12$ the measure falls to nothing, though this head solves the
 task best of all. **That is the trap: a one-hot map looks like a product.** A measure of zero means "these marginals would have done", not "this score was not needed to find them". To learn what a head can do, look where it hesitates, or at its logits: there the sum of one diagonal still differs from the other.
 
 ### A sum of three numbers
@@ -674,7 +678,7 @@ One more question with two clues, this time for every query. Each position holds
 
 $$\cos(\alpha + \beta + \gamma) = \cos\alpha\cos\beta\cos\gamma - \cos\alpha\sin\beta\sin\gamma - \sin\alpha\cos\beta\sin\gamma - \sin\alpha\sin\beta\cos\gamma$$
 
-The last query is a 2. Which cells of its map will be bright? And will any single key stand out at the edges?
+The last query is a 2. Which cells of its map will be strong? The two keys may be the same one, or the query itself. And will any single key stand out at the edges?
 """
 
 # %%
@@ -705,7 +709,7 @@ explore_pairs(
 
 # %% [markdown]
 r"""
-You should see, for the last query (a 2), bright cells where the two other numbers sum to 3 or to 8, scattered over the map in a pattern that no row or column explains. The marginals say little: every key gets between 0.08 and 0.15 of a unit, for *each single number* has a partner somewhere, and only the pair decides. This is the seed of **Match3**, which
+You should see, for the last query (a 2), strong cells where the numbers of the two keys, which may be the same one, or the query itself, sum to 3 or to 8, scattered over the map in a pattern that no row or column explains. The marginals say little: every key gets between 0.08 and 0.15 of a unit, for *each single number* has a partner somewhere, and only the pair decides. This is the seed of **Match3**, which
 chapter 03 builds properly, with a way to answer "there is no such pair".
 
 ## A layer

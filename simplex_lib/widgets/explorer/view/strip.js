@@ -14,6 +14,7 @@ const MOVES = {
 };
 
 export function stripPanel({ id, tokens, words, queries, causal, on }) {
+  const numbered = tokens.every((token, i) => token === String(i)); // else "2" may be a token or a place
   const available = new Set(queries);
   const chips = tokens.map((_, i) =>
     make(
@@ -28,7 +29,7 @@ export function stripPanel({ id, tokens, words, queries, causal, on }) {
       },
       make("i", { class: "x3-j" }),
       make("span", { class: "x3-word" }, words[i]),
-      make("span", { class: "x3-at" }, tokens[i] === String(i) ? "" : String(i)),
+      make("span", { class: "x3-at" }, numbered ? "" : String(i)),
       make("i", { class: "x3-k" }),
     ),
   );
