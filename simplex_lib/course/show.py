@@ -32,7 +32,8 @@ def bug_view(report: Any, outputs: Sequence[str] = ()) -> Callable[[], Any] | No
     if math.prod(shape) == 0 or len(shape) < 2:
         return None
     name, axes = output_of(shape, outputs)
-    if axes[-3:] == ["i", "j", "k"] and shape[-1] <= EXPLORED and find_spec("ipywidgets"):
+    triples = axes[-3:] == ["i", "j", "k"] and 1 < shape[-1] <= EXPLORED  # one cell is a number
+    if triples and find_spec("ipywidgets"):
         return lambda: _explorer(report, name)
     return lambda: Tables(got, expected, report.first_wrong, axes)
 

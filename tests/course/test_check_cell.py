@@ -187,6 +187,9 @@ def test_a_tensor_of_third_order_opens_the_explorer_at_the_first_difference():
     got[0, 1, 2, 0, 0] = float("nan")
     shown = bug_view(report(got, expected, dict(s=3), (0, 1, 2, 0, 0)), ("probs: b h i j k",))()
     assert isinstance(shown, Explorer) and (shown.query, shown.head) == (2, 1)
+    one_cell = torch.ones(1, 1, 1, 1, 1)
+    small = bug_view(report(one_cell, 2 * one_cell, dict(s=1)), ("logits: b h i j k",))()
+    assert isinstance(small, Tables)
     four = bug_view(report(got[0], expected[0], dict(s=3)), ("out: b h i d",))()
     assert isinstance(four, Tables)
 
