@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from simplex_lib.checks.ch02_scores import hide, joint, raw
+from simplex_lib.checks.ch02_logits import raw
+from simplex_lib.checks.ch02_probs import hide, joint
 from simplex_lib.checks.exercise import Difference, Draw, Exercise, Right, Wrong
 
 

@@ -29,7 +29,7 @@ from simplex_lib.checks.exercise import Rejected
 
 PACKAGE = Path(__file__).resolve().parents[1]
 GUARDED = tuple(str(PACKAGE / name) for name in ("attention", "kernels", "models"))
-CHAPTERS = str(PACKAGE / "checks" / "ch")  # chapter02.py, ch02_scores.py
+CHAPTERS = str(PACKAGE / "checks" / "ch")  # chapter02.py, ch02_logits.py
 PRINTED = 2_000  # characters of the answer's own output that are kept
 
 
