@@ -8,18 +8,26 @@ if TYPE_CHECKING:
     from simplex_lib.widgets.explorer.explore import explore_pairs
     from simplex_lib.widgets.explorer.widget import Explorer
     from simplex_lib.widgets.heads import explore_heads
+    from simplex_lib.widgets.match3 import explore_match3
     from simplex_lib.widgets.online import explore_online
     from simplex_lib.widgets.plane import explore_plane
+    from simplex_lib.widgets.planner import plan_windows
+    from simplex_lib.widgets.rotation import explore_rotation
     from simplex_lib.widgets.shown import Shown
+    from simplex_lib.widgets.windows import explore_windows
 
 __all__ = [
     "Explorer",
     "Shown",
     "explore_einsum",
     "explore_heads",
+    "explore_match3",
     "explore_online",
     "explore_pairs",
     "explore_plane",
+    "explore_rotation",
+    "explore_windows",
+    "plan_windows",
 ]
 
 _HOMES = {
@@ -30,6 +38,10 @@ _HOMES = {
     "explore_online": "online",
     "explore_pairs": "explorer.explore",
     "explore_plane": "plane",
+    "explore_rotation": "rotation",
+    "explore_match3": "match3",
+    "explore_windows": "windows",
+    "plan_windows": "planner",
 }
 
 
