@@ -1,0 +1,40 @@
+"""Small facts that ship with the course: tables of the papers and recorded runs, as JSON.
+
+table1               latencies that arXiv:2507.02754 prints, and what it does not state
+match3_training      one 2-simplicial against one dot-product layer, trained on Match3
+windowed_benchmark   windowed attention against the cube, measured
+decoding_benchmark   the cost of one decoded token, measured
+
+Each file names its source, or the command that made it with machine, date, versions and seed.
+questions/ is written by tools/build_notebooks.py and read by the course.
+"""
+
+import json
+from importlib.resources import files
+from typing import Any
+
+from simplex_lib.errors import require_choice
+
+
+def load(name: str) -> dict[str, Any]:
+    """The contents of simplex_lib/data/<name>.json; every call reads the file anew.
+
+    Raises:
+        ValueError: there is no such file; the message names those there are.
+
+    >>> chosen = load("table1")["chosen"]
+    >>> chosen["w1"] * chosen["w2"]
+    16384
+    """
+    require_choice("name", name, names())
+    return json.loads(files(__name__).joinpath(f"{name}.json").read_text(encoding="utf-8"))
+
+
+def names() -> list[str]:
+    """What `load` can read.
+
+    >>> "table1" in names()
+    True
+    """
+    found = (item.name for item in files(__name__).iterdir())
+    return sorted(name.removesuffix(".json") for name in found if name.endswith(".json"))
