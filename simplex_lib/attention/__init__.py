@@ -12,6 +12,13 @@ windowed.py          both attentions over pairs with no work outside the windows
 decoding.py          one token after the other, with two rolling caches
 costs.py             operations, bytes and tiles, counted: import it as a module
 layers.py            both attentions as nn.Module
+
+multi_token.py           logits convolved over queries and keys, heads mixed
+multi_token_features.py  that convolution as a sum of dot products
+multi_token_decoding.py  one token after the other
+multi_token_costs.py     parameters, counted: import it as a module
+differential.py          the difference of two softmax maps
+multi_token_layer.py     both as nn.Module, with head norm and gate
 """
 
 from simplex_lib.attention.decoding import (
@@ -25,6 +32,11 @@ from simplex_lib.attention.determinant import (
     determinant_attention,
     determinant_attention_with_lse,
     determinant_logits,
+)
+from simplex_lib.attention.differential import (
+    differential_attention,
+    differential_lambda,
+    lambda_start,
 )
 from simplex_lib.attention.dot_product import (
     causal_mask,
@@ -42,6 +54,30 @@ from simplex_lib.attention.match3 import (
     match3_weights,
     sufficient_c,
     sufficient_c_and_tau,
+)
+from simplex_lib.attention.multi_token import (
+    MultiTokenMaps,
+    constant_kernel,
+    identity_kernel,
+    joint_convolution,
+    joint_kernel,
+    key_query_convolution,
+    mix_heads,
+    multi_token_attention,
+    multi_token_maps,
+)
+from simplex_lib.attention.multi_token_decoding import MultiTokenCache, multi_token_decode
+from simplex_lib.attention.multi_token_features import (
+    band_correction,
+    band_width,
+    filtered_keys,
+    logits_by_features,
+    shifted_queries,
+)
+from simplex_lib.attention.multi_token_layer import (
+    DifferentialAttention,
+    HeadNorm,
+    MultiTokenAttention,
 )
 from simplex_lib.attention.online_softmax import (
     SoftmaxState,
@@ -75,30 +111,51 @@ from simplex_lib.attention.windowed import (
 )
 
 __all__ = [
+    "DifferentialAttention",
+    "HeadNorm",
     "Match3Weights",
     "MultiHeadAttention",
+    "MultiTokenAttention",
+    "MultiTokenCache",
+    "MultiTokenMaps",
     "PairCache",
     "RollingCache",
     "SoftmaxState",
     "TwoSimplicialAttention",
     "as_trilinear",
+    "band_correction",
+    "band_width",
     "causal_mask",
+    "constant_kernel",
     "determinant_attention",
     "determinant_attention_windowed",
     "determinant_attention_windowed_with_lse",
     "determinant_attention_with_lse",
     "determinant_decode",
     "determinant_logits",
+    "differential_attention",
+    "differential_lambda",
     "dot_product_attention",
     "dot_product_attention_with_lse",
     "dot_product_logits",
+    "filtered_keys",
+    "identity_kernel",
+    "joint_convolution",
+    "joint_kernel",
+    "key_query_convolution",
     "key_window",
+    "lambda_start",
+    "logits_by_features",
     "match3_blank_token_head",
     "match3_blank_token_weights",
     "match3_features",
     "match3_head",
     "match3_weights",
     "merge",
+    "mix_heads",
+    "multi_token_attention",
+    "multi_token_decode",
+    "multi_token_maps",
     "online_softmax_attention",
     "online_softmax_states",
     "pair_window",
@@ -106,6 +163,7 @@ __all__ = [
     "rotary_pairs",
     "rotary_triples",
     "rotate_about",
+    "shifted_queries",
     "sufficient_c",
     "sufficient_c_and_tau",
     "trilinear_attention",
