@@ -2,11 +2,23 @@
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch.nn.functional import scaled_dot_product_attention
 
-from simplex_lib.attention import MultiHeadAttention, TwoSimplicialAttention
+from simplex_lib.attention import (
+    MultiHeadAttention,
+    TwoSimplicialAttention,
+    determinant_attention,
+    rotary_triples,
+    trilinear_attention,
+)
+from simplex_lib.attention.layers import join_heads, split_heads
+from simplex_lib.checks.ch02_memory import MemoryMeter
 
 LAYERS = [MultiHeadAttention, TwoSimplicialAttention]
+FORMS = [dict(form="trilinear"), dict(form="determinant"), dict(form="determinant", rotary=True)]
+WINDOWS = [dict(), dict(w1=3), dict(w2=2), dict(w1=1, w2=1), dict(w1=2, w2=4), dict(w1=99, w2=5)]
 
 
 def make_layer(kind, *sizes, seed=0, **options):
@@ -93,6 +105,130 @@ def test_windows_reach_the_operation():
     assert not torch.allclose(layer(x)[:, -1], before)
 
 
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("windows", WINDOWS)
+@pytest.mark.parametrize("options", FORMS)
+@pytest.mark.parametrize("head_dim", [3, 4, 8])
+def test_every_form_is_its_attention_of_turned_heads(head_dim, options, windows, causal):
+    layer = make_layer(
+        *(TwoSimplicialAttention, 12, 4, 2), **options, **windows, head_dim=head_dim, causal=causal
+    )
+    x = make_stream()
+    weights = (layer.wq, layer.wk1, layer.wk2, layer.wv1, layer.wv2)
+    q, k1, k2, v1, v2 = (split_heads(x @ w.weight.T, head_dim) for w in weights)
+    if options.get("rotary"):
+        q, k1, k2 = (rotary_triples(t) for t in (q, k1, k2))
+    whole = trilinear_attention if options["form"] == "trilinear" else determinant_attention
+    out = whole(q, k1, k2, v1, v2, **windows, causal=causal)  # by the cube
+    torch.testing.assert_close(layer(x), join_heads(out) @ layer.wo.weight.T)
+
+
+def test_the_forms_differ_and_trilinear_without_rotary_is_the_default():
+    x = make_stream()
+    outs = [make_layer(TwoSimplicialAttention, **options)(x) for options in FORMS]
+    assert torch.equal(make_layer(TwoSimplicialAttention)(x), outs[0])
+    for a, b in ((0, 1), (1, 2)):
+        assert not torch.allclose(outs[a], outs[b], atol=1e-4)
+
+
+@given(
+    shift=st.integers(-(10**6), 10**6),
+    head_dim=st.integers(3, 8),
+    windows=st.sampled_from(WINDOWS),
+    causal=st.booleans(),
+    seed=st.integers(0, 99),
+)
+@settings(deadline=None, max_examples=60)
+def test_moving_all_positions_of_a_rotary_layer_changes_nothing(
+    shift, head_dim, windows, causal, seed
+):
+    layer = make_layer(
+        *(TwoSimplicialAttention, 12, 4, 2),
+        **windows,
+        **dict(form="determinant", rotary=True, head_dim=head_dim, causal=causal, seed=seed),
+    )
+    x = make_stream(seed=seed)
+    torch.testing.assert_close(layer(x, torch.arange(6) + shift), layer(x), atol=1e-7, rtol=1e-7)
+
+
+@pytest.mark.parametrize("windows", [dict(), dict(w1=4, w2=3)])
+def test_moving_some_positions_of_a_rotary_layer_changes_the_output(windows):
+    layer = make_layer(TwoSimplicialAttention, form="determinant", rotary=True, **windows)
+    x = make_stream()
+    for positions in ([0, 1, 2, 3, 4, 6], [0, 2, 4, 6, 8, 10], [5, 4, 3, 2, 1, 0]):
+        moved = layer(x, torch.tensor(positions))
+        assert not torch.allclose(moved[:, -1], layer(x)[:, -1], atol=1e-4)
+
+
+def test_without_positions_the_order_of_tokens_is_not_seen_and_with_them_it_is():
+    x, order = make_stream(), torch.tensor([3, 1, 5, 0, 2, 4])
+    for options in FORMS:
+        layer = make_layer(TwoSimplicialAttention, causal=False, **options)
+        same = torch.allclose(layer(x[:, order]), layer(x)[:, order], atol=1e-6)
+        assert same is not options.get("rotary", False)
+    torch.testing.assert_close(layer(x[:, order], order), layer(x)[:, order])
+
+
+def test_a_rotary_layer_with_windows_does_not_see_where_the_text_begins():
+    layer = make_layer(TwoSimplicialAttention, form="determinant", rotary=True, w1=4, w2=2)
+    x = make_stream(s=20)
+    torch.testing.assert_close(layer(x[:, 9:])[:, 3:], layer(x)[:, 12:])
+
+
+@pytest.mark.parametrize("options", FORMS)
+def test_a_layer_with_windows_makes_no_cube(options):
+    x = make_stream(b=1, s=128)
+    with MemoryMeter() as meter:
+        layer = make_layer(TwoSimplicialAttention, 12, 1, **options, w1=8, w2=4)
+        layer(x).sum().backward()
+    assert meter.most_held < 128**3 / 4
+
+
+@pytest.mark.parametrize("options", FORMS)
+@pytest.mark.parametrize("windows", [dict(), dict(w1=3, w2=2)])
+def test_the_future_moves_no_form(options, windows):
+    layer, x = make_layer(TwoSimplicialAttention, **options, **windows), make_stream()
+    before = layer(x)[:, :3]
+    x[:, 3:] = 1e2
+    torch.testing.assert_close(layer(x)[:, :3], before)
+
+
+@pytest.mark.parametrize("options", FORMS)
+@pytest.mark.parametrize("windows", [dict(), dict(w1=2), dict(w1=99, w2=1)])
+def test_one_token_and_half_precision(options, windows):
+    layer, x = make_layer(TwoSimplicialAttention, **options, **windows), make_stream(s=1)
+    # one token attends to itself: the values alone are left
+    values = split_heads(x @ layer.wv1.weight.T, 3) * split_heads(x @ layer.wv2.weight.T, 3)
+    torch.testing.assert_close(
+        layer(x), join_heads(values.repeat_interleave(2, 1)) @ layer.wo.weight.T
+    )
+    x = make_stream().bfloat16()
+    exact = layer(x.double())
+    out = layer.bfloat16()(x)
+    assert out.dtype == torch.bfloat16 and out.shape == x.shape
+    assert (out.double() - exact).abs().max() < 0.05
+
+
+@pytest.mark.parametrize("options", FORMS[1:])
+@pytest.mark.parametrize("windows", [dict(), dict(w1=2, w2=3)])
+def test_every_weight_of_a_determinant_layer_gets_its_gradient(options, windows):
+    layer = make_layer(TwoSimplicialAttention, 4, 2, 1, head_dim=4, **options, **windows)
+    x = make_stream(b=1, s=3, d_model=4).requires_grad_()
+    weights = dict(layer.named_parameters())
+
+    def call(x, *values):
+        return torch.func.functional_call(layer, dict(zip(weights, values, strict=True)), x)
+
+    assert torch.autograd.gradcheck(call, (x, *weights.values()))
+
+
+def test_meta_layers_give_shapes():
+    for options in FORMS:
+        for windows in (dict(), dict(w1=3, w2=2)):
+            layer = make_layer(TwoSimplicialAttention, **options, **windows).to("meta")
+            assert layer(make_stream().to("meta")).shape == (2, 6, 12)
+
+
 @pytest.mark.parametrize("kind", LAYERS)
 def test_every_weight_gets_the_gradient_of_finite_differences(kind):
     layer, x = make_layer(kind, 4, 2, 1), make_stream(b=1, s=3, d_model=4).requires_grad_()
@@ -129,9 +265,18 @@ def test_errors_of_sizes_name_the_argument(kind, options, error, message):
         (dict(w1=0), ValueError, "w1 counts the query's own position, .*; got 0"),
         (dict(w2=1.5), TypeError, r"w2 must be an int or None; got float 1\.5"),
         (dict(impl="fast"), ValueError, "impl must be one of 'reference', 'triton'; got 'fast'"),
+        (dict(form="dot"), ValueError, "form must be one of 'trilinear', 'determinant'; got 'dot'"),
+        (dict(form=None), ValueError, "form must be one of 'trilinear', 'determinant'; got None"),
+        (dict(rotary=1), TypeError, "rotary must be True or False; got int 1"),
+        (dict(rotary=True), ValueError, "rotary must be False where form is 'trilinear', .* True"),
+        (
+            dict(form="determinant", head_dim=2),
+            ValueError,
+            "head_dim must be at least 3, the size of a determinant, .*; got 2",
+        ),
     ],
 )
-def test_errors_of_windows_name_the_argument(options, error, message):
+def test_errors_of_pairs_name_the_argument(options, error, message):
     with pytest.raises(error, match=message):
         TwoSimplicialAttention(12, 4, **options)
 
@@ -161,3 +306,30 @@ def test_errors_of_windows_name_the_argument(options, error, message):
 def test_errors_of_the_stream_name_it(kind, x, error, message):
     with pytest.raises(error, match=message):
         make_layer(kind)(x)
+
+
+@pytest.mark.errors
+@pytest.mark.parametrize(
+    ("positions", "error", "message"),
+    [
+        (torch.arange(5), ValueError, r"positions must be \(s\) with s = 6 as in x; got \(5,\)"),
+        (torch.arange(6.0), TypeError, "positions must be integers; got float32"),
+        (torch.arange(6, device="meta"), ValueError, "positions must be on cpu as x is; got meta"),
+        ([0, 1, 2, 3, 4, 5], TypeError, "positions must be a torch.Tensor; got list"),
+    ],
+)
+def test_errors_of_positions_name_them(positions, error, message):
+    layer = make_layer(TwoSimplicialAttention, form="determinant", rotary=True)
+    with pytest.raises(error, match=message):
+        layer(make_stream(), positions)
+    with pytest.raises(ValueError, match="positions must be None where rotary is False"):
+        make_layer(TwoSimplicialAttention, form="determinant")(make_stream(), positions)
+
+
+@pytest.mark.errors
+@pytest.mark.parametrize("options", FORMS)
+@pytest.mark.parametrize("windows", [dict(), dict(w1=2, w2=2)])
+def test_a_fused_kernel_is_asked_for_in_vain(options, windows):
+    layer = make_layer(TwoSimplicialAttention, impl="triton", **options, **windows)
+    with pytest.raises(ValueError, match="impl must be 'reference' in this version"):
+        layer(make_stream())
