@@ -1,8 +1,19 @@
 """Data that attention is tried on: inputs and right answers, no models.
 
+blocks.py   which block of letters holds all letters of the question?
 match3.py   is there a pair that completes a token to 0 modulo M?
 """
 
+from simplex_lib.tasks.blocks import BlockBatch, BlockTask, exact_match_error, guessing_floors
 from simplex_lib.tasks.match3 import match3_few_values, match3_hardest, match3_labels, match3_random
 
-__all__ = ["match3_few_values", "match3_hardest", "match3_labels", "match3_random"]
+__all__ = [
+    "BlockBatch",
+    "BlockTask",
+    "exact_match_error",
+    "guessing_floors",
+    "match3_few_values",
+    "match3_hardest",
+    "match3_labels",
+    "match3_random",
+]
