@@ -50,6 +50,24 @@ WRONG = {
         "second key only, no NaN",
         "second key alone",
     ),
+    "03": Wrong(
+        "3.1",
+        """angle = positions[:, None] * frequencies.double()
+    cos, sin = angle.cos(), angle.sin()
+    first, second = x.chunk(2, -1)
+    return torch.cat([first * cos - second * sin, first * sin + second * cos], -1).to(x.dtype)""",
+        "halves for neighbours",
+        "a plane holds two neighbours",
+    ),
+    "04": Wrong(
+        "4.1",
+        """position = torch.arange(seq_len)
+    back = position[:, None] - position
+    first, second = (back >= 0) & (back <= w1), (back >= 0) & (back <= w2)
+    return first[:, :, None] & second[:, None, :]""",
+        "window off by one",
+        "one position too long",
+    ),
 }
 
 
@@ -74,7 +92,7 @@ def test_a_wrong_answer_is_named_and_a_right_one_counts(lab, name):
         notebook.shot(f"{name[:2]}_wrong", area)
 
         area.get_by_role("button", name="Show me my bug").click()
-        shown = ".x3[data-query]" if name[:2] == "02" else "table"
+        shown = ".x3[data-query]" if name[:2] in ("02", "04") else "table"
         area.locator(shown).first.wait_for()
         notebook.shot(f"{name[:2]}_bug", area)
         area.get_by_role("button", name="Hint 1 of 3").click()
