@@ -4,7 +4,7 @@ const SIZE = 330; // of the drawing, in its own units
 const RADIUS = 172; // of the farthest corner
 const TURN = 5; // degrees a key
 const HALF_PIXEL = 0.5; // a drag turns by so many degrees a pixel
-const FIRST = { azimuth: 30, elevation: 26 };
+const FIRST = { azimuth: 12, elevation: 22 };
 
 const radians = (degrees) => (degrees * Math.PI) / 180;
 

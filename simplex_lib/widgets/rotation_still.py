@@ -7,7 +7,7 @@ from simplex_lib.widgets.kit import png, signed, still_figure
 from simplex_lib.widgets.rotation_turns import EDGES, FACES, NAMES, RotationPayload, Vector
 from simplex_lib.widgets.rotation_view import colours
 
-AZIMUTH, ELEVATION = 30.0, 26.0  # degrees; as in rotation.js
+AZIMUTH, ELEVATION = 12.0, 22.0  # degrees; as in rotation.js
 
 Seen = tuple[float, float, float]  # right, up, depth towards the eye
 
