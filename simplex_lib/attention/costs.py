@@ -25,13 +25,13 @@ def trilinear_flops(s: int, w1: int, w2: int) -> int:
     The three: q with a key, that with the other key, probabilities with v1 * v2. Products that
     are shared, as v1 * v2 among query heads, are not counted.
     """
-    require_count(s=s, w1=w1, w2=w2)
+    s, w1, w2 = counts(s=s, w1=w1, w2=w2)
     return 6 * s * w1 * w2
 
 
 def dot_product_flops(s: int) -> int:
     """The paper's 2 s^2: two products, 2 FLOPs each, over half of all s * s (causal)."""
-    require_count(s=s)
+    (s,) = counts(s=s)
     return 2 * s * s
 
 
@@ -41,7 +41,7 @@ def break_even_length(w1: int, w2: int) -> int:
     >>> break_even_length(512, 32)
     49152
     """
-    require_count(w1=w1, w2=w2)
+    w1, w2 = counts(w1=w1, w2=w2)
     return 3 * w1 * w2
 
 
@@ -52,9 +52,9 @@ def visible_pairs(s: int, w1: int | None, w2: int | None) -> int:
     >>> visible_pairs(40, 9, 4) == pair_window(40, 9, 4).sum().item()
     True
     """
-    require_count(s=s)
+    (s,) = counts(s=s)
     require_window(w1=w1, w2=w2)
-    short, long = sorted(s if w is None else min(w, s) for w in (w1, w2))
+    short, long = sorted(held_of(s, w) for w in (w1, w2))
     both_grow = short * (short + 1) * (2 * short + 1) // 6  # the first queries, sum of squares
     one_grows = short * (long * (long + 1) - short * (short + 1)) // 2
     return both_grow + one_grows + (s - long) * short * long
@@ -115,7 +115,7 @@ def stream_bytes(
 ) -> int:
     """Bytes of all inputs and of out, each moved once: the least that a forward pass can do."""
     dv = d if dv is None else dv
-    require_count(s=s, h=h, g=g, d=d, dv=dv, b=b, itemsize=itemsize)
+    s, h, g, d, dv, b, itemsize = counts(s=s, h=h, g=g, d=d, dv=dv, b=b, itemsize=itemsize)
     return itemsize * b * s * (h + _keys(kind) * g) * (d + dv)
 
 
@@ -123,9 +123,9 @@ def logits_bytes(
     s: int, w1: int | None, w2: int | None, *, h: int = 1, b: int = 1, itemsize: int = 4
 ) -> int:
     """Bytes of the logits of all queries, in full windows: the cube where both are None."""
-    require_count(s=s, h=h, b=b, itemsize=itemsize)
+    s, h, b, itemsize = counts(s=s, h=h, b=b, itemsize=itemsize)
     require_window(w1=w1, w2=w2)
-    first, second = (s if w is None else min(w, s) for w in (w1, w2))
+    first, second = (held_of(s, w) for w in (w1, w2))
     return itemsize * b * h * s * first * second
 
 
@@ -144,9 +144,9 @@ def cache_bytes(
     90
     """
     dv = d if dv is None else dv
-    require_count(s=s, g=g, d=d, dv=dv, b=b, itemsize=itemsize)
+    s, g, d, dv, b, itemsize = counts(s=s, g=g, d=d, dv=dv, b=b, itemsize=itemsize)
     require_window(**{f"window {n}": w for n, w in enumerate(windows, start=1)})
-    held = sum(s if w is None else min(w, s) for w in windows)
+    held = sum(held_of(s, w) for w in windows)
     return itemsize * b * g * held * (d + dv)
 
 
@@ -167,7 +167,7 @@ def tiled_pairs(
     first to the last of them see together. tiling="heads": the rows are query heads of one
     position, which share keys and windows, so their number does not matter.
     """
-    require_count(s=s, w1=w1, w2=w2, tile=tile, kv_block=kv_block)
+    s, w1, w2, tile, kv_block = counts(s=s, w1=w1, w2=w2, tile=tile, kv_block=kv_block)
     require_choice("tiling", tiling, ("sequence", "heads"))
     short, long = sorted((w1, w2))
     rows = tile if tiling == "sequence" else 1
@@ -212,11 +212,22 @@ def published_pairs(s: int, w1: int, w2: int) -> float:
     it is about a third), the next w2 - w1 at half of w1 * w2, and then s - w1 - w2 at the whole,
     which drops w1 queries.
     """
-    require_count(s=s, w1=w1, w2=w2)
+    s, w1, w2 = counts(s=s, w1=w1, w2=w2)
     short, long = sorted((w1, w2))
     if s < short + long:
         raise ValueError(f"s must be at least w1 + w2 = {short + long}; got {s}.")
     return short**3 / 4 + (long - short) * short * long / 2 + (s - short - long) * short * long
+
+
+def counts(**numbers: int) -> tuple[int, ...]:
+    """The numbers, each at least 1, as Python's own ints, which do not overflow as NumPy's do."""
+    require_count(**numbers)
+    return tuple(int(n) for n in numbers.values())
+
+
+def held_of(s: int, w: int | None) -> int:
+    """How many positions a full window of w holds of s."""
+    return s if w is None else min(int(w), s)
 
 
 def _keys(kind: str) -> int:

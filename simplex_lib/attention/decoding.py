@@ -26,7 +26,7 @@ from torch import Tensor
 from simplex_lib.attention.determinant import as_trilinear, require_chunk
 from simplex_lib.attention.trilinear import check_trilinear
 from simplex_lib.attention.windowed import Windows, attend_windows
-from simplex_lib.errors import check_inputs, require_count
+from simplex_lib.errors import check_inputs, kind, require_count
 
 
 @dataclass
@@ -115,8 +115,10 @@ class PairCache:
             TypeError: an argument is not a tensor or not of the dtype of the cache.
         """
         memory = {"cache.k": (self.first.k, "b g w d"), "cache.v": (self.first.v, "b g w dv")}
+        second = {"cache.second.k": (self.second.k, "b g w2 d")}
+        second |= {"cache.second.v": (self.second.v, "b g w2 dv")}
         keys = dict(k1=(k1, "b g s d"), k2=(k2, "b g s d"))
-        check_inputs(**memory, **keys, v1=(v1, "b g s dv"), v2=(v2, "b g s dv"))
+        check_inputs(**memory, **second, **keys, v1=(v1, "b g s dv"), v2=(v2, "b g s dv"))
         self.first.write(k1, v1)
         self.second.write(k2, v2)
 
@@ -191,6 +193,8 @@ def _take_in(
     scale: float | None,
 ) -> float:
     """Check one step, add its token; the scale."""
+    if not isinstance(cache, PairCache):
+        raise TypeError(f"cache must be a PairCache; got {kind(cache)}.")
     size = check_trilinear(q, k1, k2, v1, v2, w1=None, w2=None, causal=True, scale=scale)
     if size["s"] != 1:
         raise ValueError(

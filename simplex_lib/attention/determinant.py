@@ -28,7 +28,7 @@ from simplex_lib.attention.trilinear import (
     trilinear_attention_with_lse,
     trilinear_logits,
 )
-from simplex_lib.errors import check_inputs, require_groups
+from simplex_lib.errors import bind_axes, check_inputs, require_alike, require_groups
 
 
 def determinant_attention(
@@ -145,7 +145,9 @@ def as_trilinear(
     >>> torch.allclose(logits, determinant_logits(q, k1, k2), atol=1e-5)
     True
     """
-    require_chunk(q=q, k1=k1, k2=k2)
+    bind_axes(q=(q, "b h s d"), k1=(k1, "b g s1 d"), k2=(k2, "b g s2 d"))
+    require_alike(q=q, k1=k1, k2=k2)
+    require_chunk(q=q)
     (a, a_rest), (b, b_rest), (c, c_rest) = (chunks_and_rest(x) for x in (q, k1, k2))
     return (
         torch.cat([a, -a, a_rest], -1),

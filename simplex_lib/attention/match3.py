@@ -17,6 +17,8 @@ the threshold is 0.3 here. The second layout is our own.
 """
 
 import math
+import sys
+from collections.abc import Sequence
 from numbers import Real
 from typing import NamedTuple
 
@@ -25,7 +27,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from simplex_lib.attention.determinant import determinant_attention, determinant_logits
-from simplex_lib.errors import kind, require_count
+from simplex_lib.errors import DTYPES, kind, plain, require_count
 from simplex_lib.tasks.match3 import check_match3, require_modulus
 
 THRESHOLD = 0.3  # of match3_head; that of match3_blank_token_head is 1/2
@@ -63,7 +65,6 @@ def match3_head(
     tensor([[False,  True,  True]])
     """
     size = check_match3(x, modulus)
-    require_number(c=c)
     weights = match3_weights(c, dtype=dtype, device=x.device)
     features = match3_features(x, modulus, dtype)[:, None]  # one head: (b, 1, s, f)
     q, k1, k2 = (features @ w.T for w in (weights.wq, weights.wk1, weights.wk2))
@@ -100,7 +101,6 @@ def match3_blank_token_head(
     tensor([[False,  True,  True]])
     """
     check_match3(x, modulus)
-    require_number(c=c, tau=tau)
     weights = match3_blank_token_weights(c, tau, dtype=dtype, device=x.device)
     tokens = torch.nn.functional.pad(match3_features(x, modulus, dtype), (0, 1))
     blank = torch.eye(4, dtype=dtype, device=x.device)[3].expand(len(x), 1, 4)
@@ -165,15 +165,13 @@ def match3_weights(
     c: float, *, dtype: torch.dtype = torch.float64, device: torch.device | None = None
 ) -> Match3Weights:
     """Appendix A.1: columns cos, sin, 1; rows two chunks of three and the seventh coordinate."""
+    require_number(c=c)
     o, cos, sin, one = [0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]
     minus_cos, minus_sin = [-1, 0, 0], [0, -1, 0]
     wq = [cos, sin, o, minus_sin, cos, o, one]
     wk1 = [sin, cos, o, minus_sin, minus_cos, o, o]
     wk2 = [o, o, cos, o, o, minus_sin, o]
-    wq, wk1, wk2, wv = (
-        torch.tensor(rows, dtype=dtype, device=device) for rows in (wq, wk1, wk2, [one])
-    )
-    return Match3Weights(c * wq, wk1, wk2, wv)
+    return as_weights([wq, wk1, wk2, [one]], c, dtype=dtype, device=device)
 
 
 def match3_blank_token_weights(
@@ -184,15 +182,30 @@ def match3_blank_token_weights(
     device: torch.device | None = None,
 ) -> Match3Weights:
     """Columns cos, sin, 1, blank; the blank token has key (0, ..., 0, 1), query and value 0."""
+    require_number(c=c, tau=tau)
     o, cos, sin, one, blank = [0, 0, 0, 0], *torch.eye(4, dtype=torch.int64).tolist()
     minus_cos, minus_sin = [-1, 0, 0, 0], [0, -1, 0, 0]
     wq = [cos, sin, o, cos, sin, o, [0, 0, tau, 0]]
     wk1 = [sin, cos, o, minus_cos, sin, o, blank]
     wk2 = [o, o, cos, o, o, minus_sin, blank]
-    wq, wk1, wk2, wv = (
-        torch.tensor(rows, dtype=dtype, device=device) for rows in (wq, wk1, wk2, [one])
-    )
-    return Match3Weights(c * wq, wk1, wk2, wv)
+    return as_weights([wq, wk1, wk2, [one]], c, dtype=dtype, device=device)
+
+
+def as_weights(
+    matrices: Sequence[Sequence[Sequence[float]]],
+    c: float,
+    *,
+    dtype: torch.dtype,
+    device: torch.device | None,
+) -> Match3Weights:
+    """The four matrices as tensors, the first one times c."""
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(map(plain, DTYPES))}; got {dtype}.")
+    wq, *others = (torch.tensor(rows, dtype=dtype, device=device) for rows in matrices)
+    wq = float(c) * wq
+    if not wq.is_meta and not wq.isfinite().all():
+        raise ValueError(f"c must fit {plain(dtype)}; got {c}.")
+    return Match3Weights(wq, *others)
 
 
 def gap(modulus: int) -> float:
@@ -204,5 +217,5 @@ def require_number(**numbers: float) -> None:
     for name, x in numbers.items():
         if isinstance(x, bool) or not isinstance(x, Real):
             raise TypeError(f"{name} must be a number; got {kind(x)}.")
-        if not math.isfinite(x):
+        if not abs(x) <= sys.float_info.max:
             raise ValueError(f"{name} must be finite; got {x}.")

@@ -19,6 +19,10 @@ elementwise form). arXiv:2507.02754, section 5, shows that the determinant is un
 common rotation and gives no scheme; the one for triples is derived here.
 """
 
+import math
+import sys
+from numbers import Real
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -33,6 +37,7 @@ from simplex_lib.errors import (
     require_count,
     require_finite,
     require_same_device,
+    require_tensor,
 )
 
 
@@ -46,7 +51,9 @@ def rotary_pairs(
 
     Args:
         x: queries or keys, (b, h, s, d), d even.
-        positions: (s,), integers. None: 0 to s - 1. A token decoded alone needs its own here.
+        positions: (s,), integers of any size and sign. None: 0 to s - 1. A token decoded alone
+            needs its own here. An angle is off by about 1e-16 of itself: at position 10 ** 9 and
+            one radian a position by 1e-7, at 10 ** 16 it is no longer known.
         frequencies: radians a position, (d / 2,), the same for queries and keys. None:
             `rotary_frequencies(d / 2)`.
 
@@ -131,12 +138,12 @@ def rotary_frequencies(
     [1.0, 0.1, 0.01, 0.001]
     """
     require_count(p=p)
-    if isinstance(base, bool) or not isinstance(base, int | float):
+    if isinstance(base, bool) or not isinstance(base, Real):
         raise TypeError(f"base must be a number; got {kind(base)}.")
-    if not 0 < base < float("inf"):
+    if not sys.float_info.min <= (value := as_float(base)) < math.inf:
         raise ValueError(f"base must be positive and finite; got {base}.")
     exponent = torch.arange(p, dtype=torch.float64, device=device) / p
-    return float(base) ** -exponent
+    return value**-exponent
 
 
 def rotate_about(
@@ -151,19 +158,37 @@ def rotate_about(
     >>> torch.allclose(rotate_about(east, 5 * up, torch.tensor(torch.pi / 2)), north, atol=1e-6)
     True
     """
-    require_alike(x=x)
-    require_alike(axis=axis)
+    for name, tensor in (("x", x), ("axis", axis), ("angle", angle)):
+        require_tensor(**{name: tensor})
+        require_alike(**{name: tensor})  # each may have a dtype of its own
+        require_finite(**{name: tensor})
     require_same_device(x=x, axis=axis, angle=angle)
     for name, vectors in (("x", x), ("axis", axis)):
         if vectors.shape[-1:] != (3,):
             raise ValueError(f"{name} must be (..., 3); got {tuple(vectors.shape)}.")
     if not axis.is_meta and (axis == 0).all(-1).any():
         raise ValueError("axis must have a direction; got one that is 0.")
+    try:
+        torch.broadcast_shapes(x.shape[:-1], axis.shape[:-1], angle.shape)
+    except RuntimeError:
+        shapes = ", ".join(str(tuple(t.shape)) for t in (x, axis, angle))
+        raise ValueError(
+            f"x, axis and angle must be (..., 3), (..., 3) and (...) that broadcast; got {shapes}."
+        ) from None
+    axis = axis / axis.abs().amax(-1, keepdim=True)  # squares neither overflow nor vanish
     u = torch.nn.functional.normalize(axis, dim=-1, eps=0).to(x.dtype)
     cos, sin = angle.cos()[..., None].to(x.dtype), angle.sin()[..., None].to(x.dtype)
     x, u = torch.broadcast_tensors(x, u)
     along = u * (u * x).sum(-1, keepdim=True)
     return x * cos + torch.linalg.cross(u, x) * sin + along * (1 - cos)
+
+
+def as_float(number: Real) -> float:
+    """Infinity where it is too large for a float."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf
 
 
 def _angles(
@@ -183,12 +208,15 @@ def _angles(
     require_finite(frequencies=frequencies)
     if len(frequencies) != chunks:
         raise ValueError(f"frequencies must be ({chunks},), one a chunk; got {len(frequencies)}.")
-    return positions.double()[:, None] * frequencies.double()
+    angle = positions.double()[:, None] * frequencies.double()
+    require_finite(**{"positions * frequencies": angle})
+    return angle
 
 
 def _axes(x: Tensor, axis: Tensor | None, chunks: int) -> Float[Tensor, "p 3"]:
     if axis is None:
         return x.new_tensor([0.0, 0.0, 1.0], dtype=torch.float64).expand(chunks, 3)
+    require_tensor(axis=axis)
     require_alike(axis=axis)
     require_same_device(x=x, axis=axis)
     require_finite(axis=axis)

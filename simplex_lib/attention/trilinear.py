@@ -170,7 +170,7 @@ def key_window(
     distance = position[:, None] - position  # i - j
     if not causal:
         distance = distance.abs()
-    return (distance >= 0) & (distance < (s if w is None else w))
+    return (distance >= 0) & (distance < (s if w is None else min(w, s)))
 
 
 def check_trilinear(

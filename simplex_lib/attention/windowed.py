@@ -85,7 +85,7 @@ def trilinear_attention_windowed_with_lse(
     scale = 1 / math.sqrt(size["d"]) if scale is None else scale
 
     s, dtype, wide = size["s"], q.dtype, torch.promote_types(q.dtype, torch.float32)
-    block = min(block_size, s)
+    block = min(int(block_size), s)
     blocks = math.ceil(s / block)
     q = q.to(wide).unflatten(1, (size["g"], -1)) * scale  # (b, g, r, s, d)
     queries = pad(q, (0, 0, 0, blocks * block - s)).split(block, 3)

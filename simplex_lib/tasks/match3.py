@@ -17,6 +17,8 @@ from torch import Tensor
 
 from simplex_lib.errors import bind_axes, plain, require_count
 
+LARGEST = 2**62
+
 
 def match3_labels(x: Int[Tensor, "b s"], modulus: int) -> Bool[Tensor, "b s"]:
     """True at i where x[i] + x[j] + x[k] = 0 modulo M for some j and k.
@@ -25,7 +27,9 @@ def match3_labels(x: Int[Tensor, "b s"], modulus: int) -> Bool[Tensor, "b s"]:
     [[False, True, True]]
     """
     check_match3(x, modulus)
-    sums = x[:, :, None, None] + x[:, None, :, None] + x[:, None, None, :]  # (b, i, j, k)
+    x = x.long()  # three of a small dtype may not fit it
+    pairs = (x[:, :, None] + x[:, None, :]) % modulus
+    sums = pairs[:, :, :, None] + x[:, None, None, :]  # (b, i, j, k)
     return (sums % modulus == 0).flatten(2).any(-1)
 
 
@@ -74,9 +78,13 @@ def check_match3(x: Tensor, modulus: int) -> dict[str, int]:
     require_modulus(modulus)
     if x.is_floating_point() or x.is_complex() or x.dtype == torch.bool:
         raise TypeError(f"x must be integers; got {plain(x.dtype)}.")
-    if x.min() < 0 or x.max() >= modulus:
-        outside = x[(x < 0) | (x >= modulus)][0].item()
-        raise ValueError(f"x must be from 0 to modulus - 1 = {modulus - 1}; got {outside}.")
+    if x.is_meta:
+        return size
+    wide = x.long()  # modulus may not fit the dtype of x
+    outside = (wide < 0) | (wide >= modulus)
+    if outside.any():
+        got = wide[outside][0].item()
+        raise ValueError(f"x must be from 0 to modulus - 1 = {modulus - 1}; got {got}.")
     return size
 
 
@@ -84,3 +92,5 @@ def require_modulus(modulus: int) -> None:
     require_count(modulus=modulus)
     if modulus < 2:
         raise ValueError(f"modulus must be at least 2, else every sum is 0; got {modulus}.")
+    if modulus > LARGEST:
+        raise ValueError(f"modulus must be at most 2 ** 62, so that sums fit int64; got {modulus}.")
