@@ -9,7 +9,7 @@ from typing import Any
 
 from simplex_lib.widgets import match3_still, match3_view
 from simplex_lib.widgets.frame import Widget
-from simplex_lib.widgets.kit import fit_slider, table
+from simplex_lib.widgets.kit import table
 from simplex_lib.widgets.match3_pairs import (
     Match3Payload,
     compact_c,
@@ -48,7 +48,7 @@ def explore_match3(
 class Match3(Widget):
     question = "Which pairs make the sum 0, and does the head see it?"
     help = "Type numbers or M and press Enter. Click a bar or the curve, or arrow keys on a slider."
-    lines = 5
+    lines = 4
     _seed = 0
 
     def payload(self, **choices: Any) -> Match3Payload:
@@ -92,7 +92,7 @@ class Match3(Widget):
             below,
             caption=f"A match scores c = {compact_c(p.c)}, a miss at most c cos(2π / M)",
         )
-        return f"{first}{second}"
+        return f'<div style="overflow-x: auto">{first}{second}</div>'
 
     def controls(self) -> dict[str, Any]:
         return match3_view.controls(self.seen, self.choices)
@@ -124,7 +124,7 @@ class Match3(Widget):
         self.change(c=enough_c(len(self.seen.numbers), self.seen.modulus))
 
     def adapt(self, controls: dict[str, Any]) -> None:
-        fit_slider(controls["token"], len(self.seen.numbers))
+        match3_view.adapt(controls, self.seen)
 
     def picture(self) -> Any:
         return match3_view.picture()

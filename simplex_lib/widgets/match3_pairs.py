@@ -5,12 +5,14 @@ are those of `simplex_lib/attention/match3.py`; the right answers those of `task
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from numbers import Integral
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from simplex_lib.attention.determinant import determinant_attention, determinant_logits
 from simplex_lib.attention.match3 import (
@@ -72,9 +74,10 @@ class Match3Payload:
         if n:
             j, k = (self.numbers[m] for m in first)
             text += f"{n} pair{'s' * (n > 1)} fire{'s' * (n == 1)}, as {self.numbers[i]} + {j} + "
-            text += f"{k} = {self.numbers[i] + j + k} is 0 modulo {self.modulus}. Yes is right. "
+            text += f"{k} = {self.numbers[i] + j + k} is 0 modulo {self.modulus}"
         else:
-            text += f"no pair makes the sum 0 modulo {self.modulus}. No is right. "
+            text += f"no pair makes the sum 0 modulo {self.modulus}"
+        text += f", so the answer is {yes_no(n > 0)}. "
         text += "".join(f"The {self._judged(layout)}. " for layout in self.layouts)
         return text + self._all
 
@@ -166,7 +169,7 @@ def match3_payload(
     )
 
 
-def read_numbers(given: str | Sequence[int], modulus: int) -> tuple[int, ...]:
+def read_numbers(given: Any, modulus: int) -> tuple[int, ...]:
     """One to twelve whole numbers below the modulus; commas or spaces part those of a text."""
     wish = f"numbers must be 1 to {MOST} whole numbers from 0 to M − 1 = {modulus - 1}"
     if isinstance(given, str):
@@ -176,6 +179,9 @@ def read_numbers(given: str | Sequence[int], modulus: int) -> tuple[int, ...]:
             raise ValueError(f"{wish}, parted by commas; got {odd!r}.")
         found = [int(word) for word in words]
     else:
+        given = given.tolist() if isinstance(given, Tensor) else given
+        if not isinstance(given, Iterable):
+            raise ValueError(f"{wish}; got {kind(given)}.")
         found = [_whole(x, wish) for x in given]
     if not 1 <= len(found) <= MOST:
         raise ValueError(f"{wish}; got {len(found)} of them.")
@@ -294,6 +300,6 @@ def _sweep(
 
 
 def _whole(x: Any, wish: str) -> int:
-    if isinstance(x, bool) or not isinstance(x, int):
+    if isinstance(x, bool) or not isinstance(x, Integral):
         raise ValueError(f"{wish}; got {kind(x)}.")
-    return x
+    return int(x)

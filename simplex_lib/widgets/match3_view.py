@@ -19,8 +19,9 @@ from simplex_lib.widgets.match3_pairs import (
     yes_no,
 )
 
-WIDE, LEFT, RIGHT = 268, 26, 4  # of each panel beside the map, in pixels
-BARS, BARS_TOP, BARS_UNDER = 56, 16, 26
+ACROSS = 312  # room for the cells of the map, in pixels
+WIDE, LEFT, RIGHT = 268, 26, 4  # of each panel beside it
+BARS, BARS_TOP, BARS_UNDER = 56, 16, 29
 CURVE, CURVE_TOP, CURVE_UNDER = 44, 14, 16
 
 
@@ -38,14 +39,20 @@ def controls(p: Match3Payload, choices: dict[str, Any]) -> dict[str, Any]:
         numbers=made(ipywidgets.Text, choices["numbers"], "numbers", 310, continuous_update=False),
         modulus=made(number, choices["modulus"], "modulus M", 146),
         dtype=made(ipywidgets.Dropdown, choices["dtype"], "in", 122, options=list(DTYPES)),
-        token=made(ipywidgets.IntSlider, choices["token"], "token", 250, max=LARGEST),
+        token=made(ipywidgets.IntSlider, choices["token"], "token", 220, max=LARGEST),
         c=made(
-            slide, choices["c"], "factor c", 330, base=10, min=math.log10(LEAST_C),
+            slide, choices["c"], "factor c", 380, base=10, min=math.log10(LEAST_C),
             max=math.log10(MOST_C), step=1 / STEPS, readout=False,
         ),
     )  # fmt: skip
-    fit_slider(found["token"], len(p.numbers))
+    found["c"].style.description_width = "146px"
+    adapt(found, p)
     return found
+
+
+def adapt(controls: dict[str, Any], p: Match3Payload) -> None:
+    fit_slider(controls["token"], len(p.numbers))
+    controls["c"].description = f"factor c = {compact_c(p.c)}"
 
 
 def buttons(acts: dict[str, tuple[str, Callable[[], None]]]) -> list[Any]:
@@ -86,7 +93,9 @@ def board(p: Match3Payload, dark: bool) -> str:
 def _map(p: Match3Payload, dark: bool) -> str:
     """All pairs of the chosen token: a colour for the cosine, the sum modulo M, ✓ where it is 0."""
     i, n = p.token, len(p.numbers)
-    small = "font-size: 10px" if p.modulus > 999 else "font-size: 12px"
+    side = min(25, ACROSS // n - 4)  # beside the panels, 4 for a cell's border and space
+    letters = max(len(str(x)) for row in p.sums for x in row)
+    small = f"min-width: {side}px; font-size: {min(12, 1.6 * side / letters):.1f}px"
 
     def head(j: int, scope: str) -> str:
         return f'<th scope="{scope}" style="padding: 0 2px">{p.numbers[j]}</th>'
@@ -180,7 +189,7 @@ def _bars(p: Match3Payload, layout: Layout, dark: bool) -> str:
     parts.append(_line(LEFT, WIDE - RIGHT, limit, limit, colour["query"], 1.6, dash))
     parts.append(_text(LEFT - 4, limit, f"{layout.threshold:g}", "end", 'font-weight="700"'))
     right = n - len(layout.wrong)
-    title = f"<b>{layout.name}</b>: share of real pairs, {right} of {n} right"
+    title = f"<b>{layout.name}</b>, share: {right} of {n} right"
     return _panel(title, base + BARS_UNDER, parts)
 
 
@@ -211,20 +220,21 @@ def _curve(p: Match3Payload, dark: bool) -> str:
         parts.append(
             f'<polyline points="{points}" fill="none" stroke="{ink}" stroke-width="2" {dash}/>'
         )
-    enough = max(layout.enough for layout in p.layouts)
+    for layout, (ink, _) in zip(p.layouts, looks, strict=True):
+        at = x(layout.enough)
+        parts.append(_line(at, at, CURVE_TOP - 2, base, ink, 1.3, 'stroke-dasharray="2 3"'))
+    enough = " and ".join(compact_c(layout.enough) for layout in p.layouts)
+    now, beyond = x(p.c), (p.c > p.sweep[-1]) - (p.c < p.sweep[0])
     parts += [
-        _line(
-            x(enough),
-            x(enough),
-            CURVE_TOP - 2,
-            base,
-            colour["faint"],
-            1.2,
-            'stroke-dasharray="2 3"',
+        _text(x(p.layouts[-1].enough), 6, f"▾ enough: {enough}", "middle"),
+        _line(now, now, CURVE_TOP, base, colour["query"], 2.4),
+        f'<circle cx="{now:.1f}" cy="{base}" r="4.5" fill="{colour["query"]}"/>',
+        _text(
+            now - 7 * beyond,
+            base - CURVE / 2,
+            ("◂ now", "", "now ▸")[beyond + 1],
+            "end" if beyond > 0 else "start",
         ),
-        _text(x(enough), 6, f"▾ enough: {compact_c(enough)}", "middle"),
-        _line(x(p.c), x(p.c), CURVE_TOP, base, colour["query"], 2.4),
-        f'<circle cx="{x(p.c):.1f}" cy="{base}" r="4.5" fill="{colour["query"]}"/>',
     ]
     step = (WIDE - LEFT - RIGHT) / (len(p.sweep) - 1)
     parts += [
@@ -233,7 +243,7 @@ def _curve(p: Match3Payload, dark: bool) -> str:
         for m, c in enumerate(p.sweep)
     ]
     title = (
-        f"<b>wrong tokens against c</b>, now c = {compact_c(p.c)}"
+        "<b>wrong tokens against c</b>"
         f'<div class="sx-slice">solid {p.layouts[0].name}, dashed {p.layouts[1].name}</div>'
     )
     return _panel(title, base + CURVE_UNDER, parts)

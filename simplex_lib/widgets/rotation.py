@@ -7,18 +7,17 @@ the live picture in `rotation_view.py` and `rotation.js`, the still one in `rota
 from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor
-
 from simplex_lib.widgets import rotation_still, rotation_view
 from simplex_lib.widgets.frame import Widget
 from simplex_lib.widgets.kit import signed, table
 from simplex_lib.widgets.rotation_turns import (
-    AXES,
     K1,
     K2,
     NAMES,
     Q,
     RotationPayload,
+    read_axis,
+    read_vector,
     rotation_payload,
 )
 
@@ -48,7 +47,7 @@ def explore_rotation(
 
 class Rotation(Widget):
     question = "What stays the same when q, k1 and k2 turn together?"
-    help = "Arrow keys on a slider turn. On the picture, drag or arrow keys look from another side."
+    help = "Slide, or click on a curve. On the picture, drag or arrow keys look from another side."
     lines = 3
 
     def __init__(self, **choices: Any) -> None:
@@ -80,7 +79,7 @@ class Rotation(Widget):
             caption="The scores; least and most of a whole common turn",
         )
         right = table(["now", "x", "y", "z"], vectors, caption="The vectors as they stand")
-        return f'<div class="sx-row"><div>{left}</div><div>{right}</div></div>'
+        return f'<div class="sx-row" style="overflow-x: auto"><div>{left}</div>{right}</div>'
 
     def controls(self) -> dict[str, Any]:
         return rotation_view.controls(self.choices)
@@ -105,7 +104,12 @@ class Rotation(Widget):
         rotation_view.draw(picture, self.seen, dark)
 
     def bind(self, shown: Any) -> None:
-        shown.observe(lambda event: self.change(angle=float(event["new"])), "picked")
+        shown.observe(self._angle_picked, "picked")
+
+    def _angle_picked(self, event: Any) -> None:
+        if event["new"] >= 0:
+            self.change(angle=float(event["new"]))
+            event["owner"].picked = -1  # so that the same angle can be picked again
 
     def still(self) -> bytes:
         return rotation_still.still(self.seen)
@@ -118,9 +122,9 @@ def _on_controls(choices: dict[str, Any]) -> dict[str, Any]:
         degrees = new.get(name, 0.0)
         if isinstance(degrees, int | float) and not 0 <= degrees <= 360:
             new[name] = degrees % 360
-    if isinstance(new.get("axis"), str):
-        new["axis"] = AXES.get(new["axis"], new["axis"])
-    for name in (*NAMES, "axis"):
-        if isinstance(new.get(name), Sequence | Tensor) and not isinstance(new[name], str):
-            new[name] = tuple(float(x) for x in new[name])
+    if "axis" in new:
+        new["axis"] = read_axis(new["axis"])
+    for name in NAMES:
+        if name in new:
+            new[name] = read_vector(name, new[name])
     return new

@@ -77,22 +77,22 @@ class RotationPayload:
     @property
     def sentence(self) -> str:
         """What this turn, and the mirror, did to each score."""
-        dot, det, tri = self.scores
+        (dot, det, tri), mirror = self.scores, self.reflected
         if self.alone % 360:
             text = f"k1 alone is turned by {self.alone:g}°, as if only its position had changed: "
-            text += f"{_from_to(dot)}, {_from_to(det)}. "
+            text += f"{_from_to(dot, dot.now)}, {_from_to(det, -det.now if mirror else det.now)}. "
             text += "Turn all three, and these two keep their new values: they see the offset only."
         else:
             text = f"All three are turned by {self.angle:g}° about {axis_name(self.axis)}: "
             text += f"the dot product stays {signed(dot.now)} and the determinant "
-            text += f"{'is' if self.reflected else 'stays'} {signed(det.now)}"
+            text += f"{'is' if mirror else 'stays'} {signed(det.now)}"
             if tri.stands:
                 text += f"; here the trilinear sum stays {signed(tri.now)} too."
             else:
                 low, high = min(tri.together), max(tri.together)
                 text += f"; the trilinear sum is {signed(tri.now)}, and runs from {signed(low)} "
                 text += f"to {signed(high)} in a whole turn."
-        if self.reflected:
+        if mirror:
             text += " The mirror keeps lengths and angles, so the dot product cannot tell; "
             if abs(det.now) < STILL:
                 text += "a determinant of 0 has no sign to lose."
@@ -119,11 +119,11 @@ def rotation_payload(
             to 360, axis is neither 'x', 'y', 'z' or 'diagonal' nor such a vector, or
             reflected is not a bool.
     """
-    given = [_vector(name, x) for name, x in zip(NAMES, (q, k1, k2), strict=True)]
+    given = [read_vector(name, x) for name, x in zip(NAMES, (q, k1, k2), strict=True)]
     require_number(0, 360, angle=angle)
     require_number(0, 360, alone=alone)
     require_flag(reflected=reflected)
-    axis = AXES[axis] if isinstance(axis, str) and axis in AXES else _vector("axis", axis)
+    axis = read_axis(axis)
     direction = axis_direction(axis)
     mirror = torch.tensor([-1.0 if reflected else 1.0, 1.0, 1.0], dtype=torch.float64)
     circle = torch.arange(0, 361, STEP, dtype=torch.float64)
@@ -160,6 +160,15 @@ def rotation_payload(
             score("trilinear sum", "Σ q k1 k2", "coordinate by coordinate", tri),
         ],
     )
+
+
+def read_axis(given: Any) -> Vector:
+    """A name of `AXES` or a vector."""
+    if not isinstance(given, str):
+        return read_vector("axis", given)
+    if given not in AXES:
+        raise ValueError(f"axis must be {', '.join(map(repr, AXES))} or a vector; got {given!r}.")
+    return AXES[given]
 
 
 def axis_direction(axis: Vector) -> Vector:
@@ -204,7 +213,8 @@ def _cut(x: list[float], n: int) -> tuple[list[float], list[float], float]:
     return x[2 : 2 + n], x[2 + n : 2 + 2 * n], max(map(abs, x))
 
 
-def _vector(name: str, given: Any) -> Vector:
+def read_vector(name: str, given: Any) -> Vector:
+    """Three numbers of a picture, from a tensor or anything like a list."""
     wish = f"{name} must be three numbers from -{LARGEST:g} to {LARGEST:g}"
     try:
         x = torch.as_tensor(given, dtype=torch.float64).detach()
@@ -223,7 +233,7 @@ def _triple(x: Sequence[float] | Tensor) -> Vector:
     return (a, b, c)
 
 
-def _from_to(score: Score) -> str:
-    if abs(score.now - score.start) < STILL:
-        return f"the {score.name} stays {signed(score.now)}"
-    return f"the {score.name} goes from {signed(score.start)} to {signed(score.now)}"
+def _from_to(score: Score, now: float) -> str:
+    if abs(now - score.start) < STILL:
+        return f"the {score.name} stays {signed(now)}"
+    return f"the {score.name} goes from {signed(score.start)} to {signed(now)}"

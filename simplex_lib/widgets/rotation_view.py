@@ -17,8 +17,8 @@ from simplex_lib.widgets.rotation_turns import (
     axis_name,
 )
 
-OWN = "your own axis"
-LEFT, ACROSS, TALL, ROOM = 32, 192, 58, 6  # of a trace: numbers, whole width, height, margin
+OWN = "own axis"
+LEFT, ACROSS, TALL, ROOM = 36, 196, 58, 6  # of a trace: numbers, whole width, height, margin
 
 
 def controls(choices: dict[str, Any]) -> dict[str, Any]:
@@ -31,8 +31,8 @@ def controls(choices: dict[str, Any]) -> dict[str, Any]:
     for name, slider in (("angle", angle), ("alone", alone)):
         fit_step(slider, choices[name], 5)
     reflected = ipywidgets.Checkbox(
-        choices["reflected"], description="reflect: x becomes −x", indent=False,
-        layout=dict(width="190px", margin="2px 2px 2px 20px"),
+        choices["reflected"], description="reflect: x → −x", indent=False,
+        layout=dict(width="150px", margin="2px 2px 2px 12px"),
     )  # fmt: skip
     fields = {name: _field_class()(name, choices[name]) for name in ("axis", *NAMES)}
     return dict(angle=angle, alone=alone, reflected=reflected, **fields)
@@ -41,10 +41,11 @@ def controls(choices: dict[str, Any]) -> dict[str, Any]:
 def presets(axis: Any) -> Any:
     import ipywidgets
 
+    named = [(axis_name(x).removeprefix("the "), x) for x in AXES.values()]
     return ipywidgets.Dropdown(
-        options=[*((axis_name(x), x) for x in AXES.values()), (OWN, OWN)], value=preset_of(axis),
-        description="about", style=dict(description_width="initial"),
-        layout=dict(width="200px", margin="2px 2px 2px 12px"),
+        options=[*named, (OWN, OWN)], value=preset_of(axis), description="about",
+        style=dict(description_width="initial"),
+        layout=dict(width="196px", margin="2px 2px 2px 2px"),
     )  # fmt: skip
 
 
@@ -193,7 +194,7 @@ def _trace(p: RotationPayload, score: Score, dark: bool) -> str:
         f'<line x1="{LEFT}" x2="{right}" y1="{y(0):.1f}" y2="{y(0):.1f}" '
         f'stroke="{colour["faint"]}" stroke-width="0.8"/>',
         *(
-            f'<text x="{LEFT - 4}" y="{y(v):.1f}" text-anchor="end" dominant-baseline="central">'
+            f'<text x="{LEFT - 8}" y="{y(v):.1f}" text-anchor="end" dominant-baseline="central">'
             f"{signed(v, 1) if v else 0}</text>"
             for v in (limit, 0, -limit)
         ),
