@@ -20,6 +20,7 @@ PRESSES = 15
 PAUSE_MS = 500  # between presses, so that each is on its own
 MAKE = """import torch
 from simplex_lib.widgets import explore_einsum, explore_heads, explore_online, explore_plane
+from simplex_lib.widgets import explore_match3, explore_rotation
 def random(*shape):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
 """
@@ -49,6 +50,13 @@ CASES = {  # name: (call, what gets the focus, key)
         "ArrowRight",
     ),
     "online, offset": ("explore_online(step=4)", SLIDER.format(1), "ArrowRight"),
+    "rotation, turn all three": ("explore_rotation()", SLIDER.format(0), "ArrowRight"),
+    "rotation, turn k1 alone": ("explore_rotation()", SLIDER.format(1), "ArrowRight"),
+    "match3, n = 8, token": ("explore_match3()", SLIDER.format(0), "ArrowRight"),
+    "match3, n = 12, factor c": (
+        *("explore_match3(range(1, 13), 97)", SLIDER.format(1)),
+        "ArrowLeft",
+    ),
 }
 WATCH = """() => {
   window.times = [];
