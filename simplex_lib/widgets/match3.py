@@ -1,7 +1,8 @@
 """Match3 in one determinant head, with numbers that the learner types.
 
 `explore_match3` is what a notebook calls. The numbers and words are made in `match3_pairs.py`, the
-live picture in `match3_view.py`, the still one in `match3_still.py`.
+heads are run in `match3_heads.py`, the live picture is drawn by `match3_view.py` and
+`match3_panels.py`, the still one by `match3_still.py`.
 """
 
 from collections.abc import Sequence
@@ -10,13 +11,11 @@ from typing import Any
 from simplex_lib.widgets import match3_still, match3_view
 from simplex_lib.widgets.frame import Widget
 from simplex_lib.widgets.kit import table
+from simplex_lib.widgets.match3_heads import enough_c, hardest_numbers, random_numbers
 from simplex_lib.widgets.match3_pairs import (
     Match3Payload,
     compact_c,
-    enough_c,
-    hardest_numbers,
     match3_payload,
-    random_numbers,
     read_numbers,
     write_numbers,
     yes_no,

@@ -7,14 +7,8 @@ import pytest
 
 from simplex_lib.attention.match3 import sufficient_c, sufficient_c_and_tau
 from simplex_lib.widgets.match3 import explore_match3
-from simplex_lib.widgets.match3_pairs import (
-    _run,
-    compact_c,
-    enough_c,
-    hardest_numbers,
-    match3_payload,
-    read_numbers,
-)
+from simplex_lib.widgets.match3_heads import enough_c, hardest_numbers, run_head
+from simplex_lib.widgets.match3_pairs import compact_c, match3_payload, read_numbers
 from simplex_lib.widgets.match3_view import _light, board, shade
 
 NUMBERS = [3, 1, 4, 1, 5, 9, 2]
@@ -60,7 +54,7 @@ def test_the_curve_counts_what_the_heads_get_wrong(dtype):
     x, modulus = hardest_numbers(5, 17), 17
     p = match3_payload(x, modulus, dtype=dtype)
     for layout in p.layouts:
-        counts = [len(_run(layout.name, tuple(x), modulus, c, dtype)[2]) for c in p.sweep]
+        counts = [len(run_head(layout.name, tuple(x), modulus, c, dtype)[2]) for c in p.sweep]
         assert layout.sweep == counts and counts[0] == 5 and counts[-1] == 0
     assert p.sweep[0] < p.layouts[0].enough / 30 and p.sweep[-1] > 5 * p.layouts[1].enough
 
