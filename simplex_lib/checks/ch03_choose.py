@@ -20,8 +20,8 @@ PROBES = ((1, 2), (2, 5), (5, 11), (8, 37), (31, 64), (7, 100))
 
 
 def choose_inputs(draw: Draw, *, s: int, m: int) -> dict[str, Any]:
-    if m == 3:
-        raise ValueError("three near misses of a number are a match modulo 3")
+    if m % 3 == 0 and (m == 3 or s < 3):
+        raise ValueError("where 3 divides M, short inputs have misses that are less near")
     return dict(seq_len=s, modulus=m)
 
 
@@ -81,7 +81,7 @@ def ask_choose(answer: Any, arguments: Mapping[str, Any]) -> float:
             "not positive",
             f"{here}. It must be positive, or a match scores no more than a miss.",
         )
-    if c < needed * (1 - 1e-9):
+    if c < needed * (1 - 1e-6):
         ratio = blank_ratio(s, modulus, c)
         row = hardest(s, modulus)
         shown = str(row) if s < 9 else f"[{row[0]}" + (f", {row[1]}" * 2) + ", ...]"
@@ -91,7 +91,7 @@ def ask_choose(answer: Any, arguments: Mapping[str, Any]) -> float:
             f"{ratio / (1 + ratio):.3f}, above 0.3: each pair is a miss, and together they weigh "
             "too much.",
         )
-    if c > TIMES * needed * (1 + 1e-9):
+    if c > TIMES * needed * (1 + 1e-6):
         raise known(answer) or Rejected(
             "too large",
             f"{here}. It makes no mistake, and {c / needed:.3g} times less would do.",
@@ -153,6 +153,10 @@ def wrong_degrees(s: int, modulus: int) -> float:
 
 def wrong_half_circle(s: int, modulus: int) -> float:
     return (2 * math.log(s) + _odds()) / (1 - math.cos(math.pi / modulus))
+
+
+def wrong_half_gap(s: int, modulus: int) -> float:
+    return (2 * math.log(s) + _odds()) / math.sin(math.pi / modulus) ** 2
 
 
 def wrong_no_circle(s: int, modulus: int) -> float:
@@ -292,6 +296,12 @@ WRONG = (
         "gap is about four times too small, and c as much too large.",
     ),
     Wrong(
+        "half the gap",
+        wrong_half_gap,
+        "Your gap is half of what it is: 1 − cos x is twice the square of the sine of x/2. So c is "
+        "twice what is needed, and a little more than that where 3 divides M.",
+    ),
+    Wrong(
         "no circle",
         wrong_no_circle,
         "The angle of a near miss is taken as 1/M, without 2π: your gap is about forty times too "
@@ -344,7 +354,6 @@ CHOOSE = Exercise(
     minutes=8,
     inputs=choose_inputs,
     sizes=(
-        dict(s=1, m=2),
         dict(s=2, m=5),
         dict(s=8, m=5),
         dict(s=5, m=9),

@@ -26,7 +26,7 @@ def determinant_inputs(draw: Draw, *, b: int, h: int, s: int, d: int) -> dict[st
     if d % 3:
         raise ValueError("chunks hold three coordinates")
     q, k1, k2 = (draw.normal(b, h, s, d) for _ in range(3))
-    k2[:, :, 0] = k1[:, :, 0]  # two equal rows: a box without volume
+    k2[:, :, 1:2] = k1[:, :, 1:2]  # two equal rows: a box without volume
     return dict(q=q, k1=k1, k2=k2)
 
 
@@ -194,8 +194,8 @@ DETERMINANT = Exercise(
         Wrong(
             "wrong sign",
             wrong_sign,
-            "Every number has the wrong sign: two rows have changed places. Their order is q, k1, "
-            "k2.",
+            "Every number has the wrong sign, as when two rows or two columns change places. The "
+            "rows are q, k1 and k2 in this order.",
         ),
         Wrong(
             "middle sign",

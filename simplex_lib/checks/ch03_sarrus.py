@@ -27,6 +27,8 @@ from simplex_lib.checks.exercise import Draw, Exercise, Rejected, Right, Wrong
 
 
 def sarrus_inputs(draw: Draw, *, b: int, h: int, s: int, d: int) -> dict[str, Any]:
+    if d < 3:
+        raise ValueError("there is at least one chunk")
     return {name: draw.normal(b, h, s, d) for name in ("q", "k1", "k2")}
 
 

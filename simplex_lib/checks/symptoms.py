@@ -179,4 +179,48 @@ SYMPTOMS = (
         "List them: print([name for name, p in layer.named_parameters() if p.grad is None]).",
         ("grad", "backward", "parameter", "module", "detach", "none"),
     ),
+    Symptom(
+        "The logits change when all positions move together (rotary)",
+        (
+            "Query and keys are turned by different rules: another sign, other frequencies, or "
+            "only one of them is turned.",
+            "The axis of the turn depends on the position: turns about different axes do not "
+            "commute.",
+            "Planes or chunks are other coordinates than those that the score puts together: "
+            "halves for neighbours, a plane across two chunks of a determinant.",
+            "The score itself is not blind to common turns: the trilinear product is not.",
+            "Angles in bfloat16 or float32, with positions in the thousands.",
+        ),
+        "Compare the logits of the positions 0 to s - 1 with those of 7 to s + 6. Then put every "
+        "position at 0: turning must change nothing there.",
+        ("rotary", "rope", "positions", "shift", "offset", "rotation", "invariant", "axis"),
+    ),
+    Symptom(
+        "The sign of a determinant is wrong, or all six products add up",
+        (
+            "Two rows have changed places, or two columns: each exchange flips the sign.",
+            "Every product enters with a plus: that is the permanent.",
+            "Both keys are turned the same way inside the chunk, so that one coordinate meets "
+            "itself.",
+            "The coordinates were rolled along the whole vector and not inside each chunk.",
+        ),
+        "Take q, k1, k2 = (1, 0, 0), (0, 1, 0), (0, 0, 1): the determinant is 1. Exchange two of "
+        "them: -1. Make two of them equal: 0.",
+        ("determinant", "sarrus", "permanent", "sign", "chunks", "cyclic", "left over"),
+    ),
+    Symptom(
+        "The Match3 head answers wrongly for some inputs",
+        (
+            "c is too small: all misses together outweigh the blank pair. Random inputs hide it, "
+            "inputs whose pairs all miss by one show it.",
+            "The threshold is 1/2, which a single match reaches only up to rounding.",
+            "Logits in float32 or bfloat16: near c they are rounded to steps that are larger than "
+            "the distance between a match and a near miss.",
+            "The blank pair is missing, does not score c, or was added as a token, with 2 s pairs "
+            "of its own.",
+        ),
+        "Print the largest score of a match, the largest of a miss and that of the blank pair. "
+        "They should be c, c cos(2 pi / M) and c.",
+        ("match3", "modulus", "blank", "threshold", "share"),
+    ),
 )
