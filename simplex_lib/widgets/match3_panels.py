@@ -15,6 +15,7 @@ def bars(p: Match3Payload, layout: Layout, dark: bool) -> str:
     colour, n = COLOURS[dark], len(p.numbers)
     slot = (WIDE - LEFT - RIGHT) / n
     base = BARS_TOP + BARS
+    size = min(10, 1.7 * slot / max(len(str(x)) for x in p.numbers))
 
     def y(share: float) -> float:
         return base - BARS * share
@@ -37,7 +38,7 @@ def bars(p: Match3Payload, layout: Layout, dark: bool) -> str:
             f'height="{base - top:.1f}" fill="{fill}" stroke="{ink}" stroke-width="1.5"/>',
             _text(middle, top - 6, mark, "middle", 'font-weight="700"'),
             _text(middle, base + 8, str(p.numbers[i]), "middle",
-                  'font-weight="700"' if chosen else ""),
+                  'font-weight="700"' if chosen else "", size),
             _text(middle, base + 19, yes_no(p.answers[i]), "middle"),
         ]  # fmt: skip
         says = f"token {i}, {p.numbers[i]}: share {layout.shares[i]:.3f}, says "
@@ -128,8 +129,8 @@ def _line(
     return f'<line {at} stroke="{ink}" stroke-width="{width}" {dash}/>'
 
 
-def _text(x: float, y: float, text: str, anchor: str, look: str = "") -> str:
+def _text(x: float, y: float, text: str, anchor: str, look: str = "", size: float = 10) -> str:
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" dominant-baseline="central" '
-        f'style="fill: var(--sx-ink); font-size: 10px" {look}>{text}</text>'
+        f'style="fill: var(--sx-ink); font-size: {size:.3g}px" {look}>{text}</text>'
     )

@@ -83,11 +83,12 @@ def _map(p: Match3Payload, dark: bool) -> str:
     """All pairs of the chosen token: a colour for the cosine, the sum modulo M, ✓ where it is 0."""
     i, n = p.token, len(p.numbers)
     side = min(25, ACROSS // n - 4)  # beside the panels, 4 for a cell's border and space
-    letters = max(len(str(x)) for row in p.sums for x in row)
-    small = f"min-width: {side}px; font-size: {min(12, 1.6 * side / letters):.1f}px"
+    letters = max(len(str(x)) for row in [p.numbers, *p.sums] for x in row)
+    size = f"font-size: {min(12, 1.6 * side / letters):.1f}px"
+    small = f"min-width: {side}px; {size}"
 
     def head(j: int, scope: str) -> str:
-        return f'<th scope="{scope}" style="padding: 0 2px">{p.numbers[j]}</th>'
+        return f'<th scope="{scope}" style="padding: 0; {size}">{p.numbers[j]}</th>'
 
     lines = []
     for j in range(n):

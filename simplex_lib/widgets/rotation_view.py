@@ -157,8 +157,9 @@ def scores(p: RotationPayload, dark: bool) -> str:
     """Each score as a large number and as a trace over a whole turn."""
     dot = f'<svg width="12" height="12" aria-hidden="true">{_dot(6, 6, dark)}</svg>'
     diamond = f'<svg width="14" height="14" aria-hidden="true">{_diamond(7, 7, dark)}</svg>'
-    key = f'<div class="sx-key">{dot} all three turned, 0° to 360°<br>{diamond} k1 alone</div>'
-    return "".join(_score(p, score, dark) for score in p.scores) + key
+    key = f"{dot} solid: all three turned, 0° to 360°<br>{diamond} dashed: k1 alone"
+    found = "".join(_score(p, score, dark) for score in p.scores)
+    return f'{found}<div class="sx-key">{key}</div>'
 
 
 def _score(p: RotationPayload, score: Score, dark: bool) -> str:
