@@ -25,8 +25,8 @@ def plan_windows(
 
     Args:
         seq_len: positions, 256 to 1,048,576.
-        budget: FLOPs, by 6 s w1 w2, as a share of dot-product attention's 2 s^2; 1/64 to 64.
-        cache: bytes of both caches as a share of dot-product attention's; 1/4096 to 2.
+        budget: FLOPs, by 6 s w1 w2, as a share of dot-product attention's 2 s^2; 1/64 to 8.
+        cache: bytes of both caches as a share of dot-product attention's; 1/512 to 2.
         w1, w2: the chosen windows, up to 16,384 and 4,096.
         head_dim: for the bytes of the caches, in 16 bits a number and for one key head.
     """
@@ -36,7 +36,7 @@ def plan_windows(
 
 class Planner(Widget):
     question = "Which windows fit the budget?"
-    help = "Tab to a slider, then arrow keys; or click a dot to choose its windows. k is 1,024."
+    help = "Tab to a slider, then arrow keys; or click a dot. Budgets: 1 is what dot products take."
     lines = 3
 
     def __init__(self, head_dim: int, **choices: Any) -> None:
@@ -69,7 +69,7 @@ class Planner(Widget):
         )
         paper = [
             (
-                *(f"{y.w1:,} × {y.w2}", f"{y.w1 * y.w2:,}", f"{y.share:.2f}"),
+                *(f"{y.w1:,} × {y.w2}", f"{y.w1 * y.w2:,}", f"{y.share:.3g}"),
                 *(data_size(y.cache), f"{y.latency_ms} ms", "yes" if y.fits else "no"),
             )
             for y in p.paper

@@ -8,7 +8,7 @@ Axes: s sequence length; w1 and w2 how many positions the first and the second k
 
 from dataclasses import dataclass
 from functools import cache
-from math import floor
+from math import floor, log2
 from typing import NamedTuple
 
 from simplex_lib import data
@@ -18,8 +18,8 @@ from simplex_lib.widgets.windows_counts import ITEMSIZE, require_whole
 
 SHORTEST, LONGEST = 256, 2**20  # positions
 WIDEST = (2**14, 2**12)  # of the plane: first and second window
-FLOPS = (2**-6, 2**6)  # budgets, as shares of what dot-product attention takes
-CACHE = (2**-12, 2.0)
+FLOPS = (2**-6, 2**3)  # budgets, as shares of what dot-product attention takes
+CACHE = (2**-9, 2.0)
 Point = tuple[float, float]  # w1, w2
 
 
@@ -141,6 +141,12 @@ def choices(most: int) -> list[int]:
     return [2**n for n in range(most.bit_length())]
 
 
+def budgets(low: float, high: float) -> list[float]:
+    """The budgets that can be picked: powers of two."""
+    count = round(log2(high / low))
+    return [low * 2**n for n in range(count + 1)]
+
+
 @cache
 def table1() -> list[tuple[int, int, float]]:
     """w1, w2 and the latency in ms of each row of the paper's Table 1."""
@@ -158,8 +164,18 @@ def data_size(n: int) -> str:
 
 
 def short(n: int) -> str:
-    """512, 48k: k is 1,024."""
-    return f"{n // 1024}k" if n >= 1024 and n % 1024 == 0 else str(n)
+    """512, 48k, 1M: k is 1,024."""
+    for sign, size in (("M", 2**20), ("k", 2**10)):
+        if n >= size and n % size == 0:
+            return f"{n // size}{sign}"
+    return str(n)
+
+
+def share_name(share: float) -> str:
+    """1/64, 1/2, 2, and 0.3 for what is no power of two."""
+    if share < 1 and (1 / share).is_integer():
+        return f"1/{1 / share:.0f}"
+    return f"{share:.3g}"
 
 
 def allowed_region(p: PlanPayload, low: float, right: float, top: float) -> list[Point]:

@@ -1,6 +1,6 @@
 """Draws a `PlanPayload`: the plane of both windows with what the budgets allow."""
 
-from math import log2, log10
+from math import log10
 from typing import Any
 
 from simplex_lib.widgets.kit import COLOURS, WIDTH, figure, quiet_axes
@@ -11,9 +11,11 @@ from simplex_lib.widgets.planner_costs import (
     WIDEST,
     PlanPayload,
     allowed_region,
+    budgets,
     choices,
     same_product,
     same_sum,
+    share_name,
     short,
 )
 
@@ -22,55 +24,39 @@ HEIGHT = TOP + PLANE_HEIGHT + 44
 LOW = 0.7  # the plane reaches a little below and beyond its dots
 RIGHT, UP = (w * 1.43 for w in WIDEST)
 LENGTHS = sorted([*(2**n for n in range(10, LONGEST.bit_length())), 49_152])
+STOPS: dict[str, Any] = {  # per choice: the name of its slider, the values on it, a word for each
+    "seq_len": ("length s", LENGTHS, short),
+    "budget": ("FLOP budget", budgets(*FLOPS), share_name),
+    "cache": ("cache budget", budgets(*CACHE), share_name),
+    "w1": ("w1", choices(WIDEST[0]), short),
+    "w2": ("w2", choices(WIDEST[1]), short),
+}
 VEIL = {False: "rgba(4,116,58,0.16)", True: "rgba(88,201,138,0.2)"}
 
 
 def controls(chosen: dict[str, Any]) -> dict[str, Any]:
     import ipywidgets
 
-    def look(width: int, words: int) -> dict[str, Any]:
-        return dict(style=dict(description_width=f"{words}px"), layout=dict(width=f"{width}px"))
-
-    def stops(name: str, known: list[int], width: int, words: int) -> Any:
-        value = chosen[name]
-        return ipywidgets.SelectionSlider(
-            options=_stops(known, value), value=value,
-            description="length s" if name == "seq_len" else name, **look(width, words),
-        )  # fmt: skip
-
-    def share(name: str, ends: tuple[float, float], words: str) -> Any:
-        return ipywidgets.FloatLogSlider(
-            chosen[name], base=2, min=log2(ends[0]), max=log2(ends[1]), step=_step(chosen[name]),
-            description=words, readout_format=".2p", **look(310, 92),
-        )  # fmt: skip
-
-    return dict(
-        seq_len=stops("seq_len", LENGTHS, 310, 92),
-        budget=share("budget", FLOPS, "FLOP budget"),
-        cache=share("cache", CACHE, "cache budget"),
-        w1=stops("w1", choices(WIDEST[0]), 310, 92),
-        w2=stops("w2", choices(WIDEST[1]), 310, 92),
-    )
+    look = dict(style=dict(description_width="92px"), layout=dict(width="310px"))
+    return {
+        name: ipywidgets.SelectionSlider(
+            options=_options(name, value), value=value, description=STOPS[name][0], **look
+        )
+        for name, value in chosen.items()
+    }
 
 
 def fit(sliders: dict[str, Any], chosen: dict[str, Any]) -> None:
     """Give sliders a stop at what code chose."""
-    known = dict(seq_len=LENGTHS, w1=choices(WIDEST[0]), w2=choices(WIDEST[1]))
-    for name, stops in known.items():
-        if chosen[name] not in [value for _, value in sliders[name].options]:
-            sliders[name].options = _stops(stops, chosen[name])
-        sliders[name].value = chosen[name]
-    for name in ("budget", "cache"):
-        sliders[name].step = _step(chosen[name])
+    for name, slider in sliders.items():
+        if chosen[name] not in [value for _, value in slider.options]:
+            slider.options = _options(name, chosen[name])
+        slider.value = chosen[name]
 
 
-def _stops(known: list[int], value: int) -> list[tuple[str, int]]:
-    return [(short(n), n) for n in sorted({*known, value})]
-
-
-def _step(value: float) -> float:
-    """Half a power of two, or finer where code chose something between."""
-    return 0.5 if (2 * log2(value)).is_integer() else 0.01
+def _options(name: str, value: float) -> list[tuple[str, float]]:
+    _, known, word = STOPS[name]
+    return [(word(n), n) for n in sorted({*known, value})]
 
 
 def picture(p: PlanPayload) -> Any:

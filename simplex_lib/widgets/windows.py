@@ -46,7 +46,7 @@ class Windows(Widget):
     help = "Tab to a slider, then arrow keys; or click a row of the lower maps to choose its query."
     lines = 4
 
-    def __init__(self, sizes: dict[str, int], **choices: Any) -> None:
+    def __init__(self, sizes: dict[str, Any], **choices: Any) -> None:
         self.sizes = sizes
         super().__init__(**choices)
 

@@ -7,7 +7,7 @@ Axes: i query, j first key, k second key, s sequence length. A window of w is i 
 """
 
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from numbers import Integral
 from typing import Literal, NamedTuple
 
@@ -18,7 +18,7 @@ from simplex_lib.widgets.kit import require_index
 LONGEST = 48  # positions: more would be too small to see
 TALLEST = 16  # rows of a tile
 ITEMSIZE = 2  # bytes of a number in a cache: bfloat16
-TILINGS = ("sequence", "heads")
+TILINGS: tuple[Literal["sequence"], Literal["heads"]] = ("sequence", "heads")
 PAPER = dict(s=8192, w1=512, w2=32)  # its windows, at the length of its public tile counter
 
 
@@ -109,8 +109,7 @@ def windows_payload(
     require_index(seq_len, "one of the positions", query=query)
     require_choice("tiling", tiling, TILINGS)
     queries = range(seq_len)
-    seen = tuple([range(max(i - w + 1, 0), i + 1) for i in queries] for w in (w1, w2))
-    tiles = dict(tile=tile, kv_block=kv_block)
+    first, second = ([range(max(i - w + 1, 0), i + 1) for i in queries] for w in (w1, w2))
     return WindowsPayload(
         s=seq_len,
         w1=w1,
@@ -119,15 +118,15 @@ def windows_payload(
         tiling=tiling,
         tile=tile,
         kv_block=kv_block,
-        first=seen[0][query],
-        second=seen[1][query],
+        first=first[query],
+        second=second[query],
         slots=(_slots(query, w1), _slots(query, w2)),
-        seen=seen,
+        seen=(first, second),
         computed=_computed(seq_len, w1, w2, tile if tiling == "sequence" else 1, kv_block),
         counts=_counts(seq_len, w1, w2, query, head_dim),
         break_even=_break_even(w1, w2),
-        useful={t: costs.useful_share(seq_len, w1, w2, tiling=t, **tiles) for t in TILINGS},
-        paper_useful=_paper_useful(),
+        useful=_useful(seq_len, w1, w2, tile, kv_block),
+        paper_useful=_useful(**PAPER, tile=64, kv_block=128),
         paper_break_even=_break_even(PAPER["w1"], PAPER["w2"]),
     )
 
@@ -192,10 +191,12 @@ def _break_even(w1: int, w2: int) -> tuple[int, int]:
     return costs.break_even_length(w1, w2), costs.exact_break_even_length(w1, w2)
 
 
-@cache
-def _paper_useful() -> dict[str, float]:
-    """Tiles of 64 rows and blocks of 128 keys."""
-    return {tiling: costs.useful_share(**PAPER, tiling=tiling) for tiling in TILINGS}
+@lru_cache(64)
+def _useful(s: int, w1: int, w2: int, tile: int, kv_block: int) -> dict[str, float]:
+    return {
+        tiling: costs.useful_share(s, w1, w2, tiling=tiling, tile=tile, kv_block=kv_block)
+        for tiling in TILINGS
+    }
 
 
 def _keys(keys: range, which: str) -> str:

@@ -92,5 +92,5 @@ def _show(axes: Any, map_: Any, colours: tuple[str, ...], aspect: str = "equal")
 
 def _frame(axes: Any, at: Frame, **line: Any) -> None:
     size = at.right - at.left, at.bottom - at.top
-    look = dict(fill=False, ec=COLOURS[False]["ink"], lw=1.6, clip_on=True) | line
+    look: dict[str, Any] = dict(fill=False, ec=COLOURS[False]["ink"], lw=1.6) | line
     axes.add_patch(Rectangle((at.left, at.top), *size, **look))

@@ -8,16 +8,18 @@ import pytest
 from simplex_lib.widgets.planner import plan_windows
 from simplex_lib.widgets.planner_costs import (
     allowed_region,
+    budgets,
     choices,
     data_size,
     plan_payload,
     same_product,
     same_sum,
+    share_name,
     short,
     table1,
 )
 
-BUDGETS = [(49_152, 1.0, 2**-6), (1024, 4.0, 0.5), (256, 64.0, 2.0), (8192, 0.25, 2**-4)]
+BUDGETS = [(49_152, 1.0, 2**-6), (1024, 4.0, 0.5), (256, 8.0, 2.0), (8192, 0.25, 2**-4)]
 
 
 @pytest.mark.parametrize(("s", "budget", "cache"), BUDGETS)
@@ -70,7 +72,7 @@ def test_the_region_holds_the_dots_that_fit(s, budget, cache):
 
 
 def test_no_window_fits_a_tiny_budget():
-    p = plan_payload(256, 2**-6, 2**-12)
+    p = plan_payload(256, 2**-6, 2**-9)
     assert allowed_region(p, 0.7, 2e4, 5e3) == [] and p.widest(1) == 0
     assert "With w2 = 32, no w1 fits." in p.sentence
     assert same_sum(p.most_keys, 0.7, 2e4) == []
@@ -98,6 +100,9 @@ def test_sentences():
 
 def test_short_names():
     assert [short(n) for n in (1, 512, 1024, 49_152, 50_000)] == ["1", "512", "1k", "48k", "50000"]
+    assert short(2**20) == "1M"
+    assert [share_name(x) for x in (1 / 64, 0.3, 0.5, 1, 2.0)] == ["1/64", "0.3", "1/2", "1", "2"]
+    assert budgets(2**-2, 2) == [0.25, 0.5, 1, 2]
     assert [data_size(n) for n in (512, 278_528, 25_165_824, 16_896)] == [
         *("512 B", "272 KiB", "24 MiB", "16.5 KiB")
     ]
@@ -109,9 +114,9 @@ def test_short_names():
     [
         (dict(seq_len=255), "seq_len must be a whole number from 256 to 1,048,576; got 255"),
         (dict(seq_len=4096.0), "seq_len must be a whole number .* got float 4096.0"),
-        (dict(budget=0), "budget must be a number from 0.015625 to 64; got 0"),
+        (dict(budget=0), "budget must be a number from 0.015625 to 8; got 0"),
         (dict(budget=math.nan), "budget must be a number .* got nan"),
-        (dict(cache=3), "cache must be a number from 0.000244141 to 2; got 3"),
+        (dict(cache=3), "cache must be a number from 0.00195312 to 2; got 3"),
         (dict(w1=0), "w1 must be a whole number from 1 to 16,384; got 0"),
         (dict(w2=5000), "w2 must be a whole number from 1 to 4,096; got 5,000"),
         (dict(head_dim=None), "head_dim must be a whole number from 1 to 4,096; got None"),
@@ -130,7 +135,7 @@ def test_a_refused_change_changes_nothing():
     assert (widget.choices, widget.seen) == before
 
 
-@pytest.mark.parametrize("change", [dict(), dict(seq_len=256, budget=2**-6, cache=2**-12)])
+@pytest.mark.parametrize("change", [dict(), dict(seq_len=256, budget=2**-6, cache=2**-9)])
 def test_still_form(change):
     widget = plan_windows(**change)
     assert widget.still().startswith(b"\x89PNG") and widget.still() == widget.still()
@@ -166,6 +171,6 @@ def test_code_may_choose_between_the_stops():
     assert (widget.choices["w1"], widget.choices["seq_len"]) == (500, 50_000)
     controls = widget._view.controls
     assert (controls["w1"].value, controls["seq_len"].value) == (500, 50_000)
-    assert controls["budget"].step == 0.01
+    assert controls["budget"].label == "0.3" and controls["seq_len"].label == "50000"
     controls["w1"].value = 512
     assert widget.choices["w1"] == 512 and widget.choices["seq_len"] == 50_000
