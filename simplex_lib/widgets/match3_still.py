@@ -20,6 +20,8 @@ def still(p: Match3Payload) -> bytes:
 
 def _map(axes: Any, p: Match3Payload) -> None:
     n = len(p.numbers)
+    letters = max(len(str(x)) for row in [p.numbers, *p.sums] for x in row)
+    size = min(9.0, 370 / (n * letters))  # what a cell has room for
     for j in range(n):
         for k in range(n):
             back, ink = shade(p.scores[j][k], False)
@@ -29,10 +31,10 @@ def _map(axes: Any, p: Match3Payload) -> None:
             axes.fill([k - 0.45, k + 0.45, k + 0.45, k - 0.45],
                       [j - 0.45, j - 0.45, j + 0.45, j + 0.45], **box)  # fmt: skip
             text = "✓" if fires else str(p.sums[j][k])
-            axes.text(k, j, text, ha="center", va="center", color=ink, fontsize=9)
+            axes.text(k, j, text, ha="center", va="center", color=ink, fontsize=size)
     axes.set(xlim=(-0.6, n - 0.4), ylim=(n - 0.4, -0.6), aspect="equal")
-    axes.set_xticks(range(n), [str(x) for x in p.numbers], fontsize=9)
-    axes.set_yticks(range(n), [str(x) for x in p.numbers], fontsize=9)
+    axes.set_xticks(range(n), [str(x) for x in p.numbers], fontsize=size)
+    axes.set_yticks(range(n), [str(x) for x in p.numbers], fontsize=size)
     axes.set(xlabel="second key k", ylabel="first key j")
     title = f"{p.numbers[p.token]} + x[j] + x[k] modulo {p.modulus}, ✓ where it is 0"
     axes.set_title(title, fontsize=9.5)
