@@ -238,7 +238,11 @@ One more thing: if two of the arrows point the same way, the box falls flat. The
 
 ### Is it the only one?
 
-A score that is linear in each of three vectors of three numbers is a table of 27 numbers, $\sum f_{abc}\, x_a\, y_b\, z_c$. That a rotation leaves it alone is a linear equation for the table, so a computer can count the solutions.
+A score that is linear in each of three vectors of three numbers is a table of 27 numbers:
+
+$$\sum_{a,b,c} f_{abc}\; x_a\, y_b\, z_c$$
+
+That a rotation leaves it alone is a linear equation for the table, so a computer can count the solutions.
 """
 
 
@@ -487,7 +491,9 @@ Theorem 5.1 of the paper: a single head can do it, with determinant logits and h
 
 **A determinant adds angles.** The addition theorem *is* a determinant of two by two, and a third row makes it three by three:
 
-$$\cos(\alpha + \beta)\cos\gamma = \det\begin{bmatrix}\cos\alpha & \sin\alpha & 0\\ \sin\beta & \cos\beta & 0 \\ 0 & 0 & \cos\gamma\end{bmatrix} \qquad -\sin(\alpha + \beta)\sin\gamma = \det\begin{bmatrix}-\sin\alpha & \cos\alpha & 0\\ -\sin\beta & -\cos\beta & 0 \\ 0 & 0 & -\sin\gamma\end{bmatrix}$$
+$$\cos(\alpha + \beta)\cos\gamma = \det\begin{bmatrix}\cos\alpha & \sin\alpha & 0\\ \sin\beta & \cos\beta & 0 \\ 0 & 0 & \cos\gamma\end{bmatrix}$$
+
+$$-\sin(\alpha + \beta)\sin\gamma = \det\begin{bmatrix}-\sin\alpha & \cos\alpha & 0\\ -\sin\beta & -\cos\beta & 0 \\ 0 & 0 & -\sin\gamma\end{bmatrix}$$
 
 Their sum is $\cos(\alpha + \beta + \gamma)$. First rows are the query, second rows the first key, third rows the second key, one chunk for each determinant. With a factor $c$ on the query, a pair scores $c\cos(\alpha+\beta+\gamma)$: a match scores $c$, and all others less.
 
