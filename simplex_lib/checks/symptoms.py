@@ -223,4 +223,44 @@ SYMPTOMS = (
         "They should be c, c cos(2 pi / M) and c.",
         ("match3", "modulus", "blank", "threshold", "share"),
     ),
+    Symptom(
+        "The first positions are wrong, the rest is right (windows)",
+        (
+            "The zeros that fill up the first windows take part as keys: a key of zeros has the "
+            "logit 0, and that has a weight.",
+            "A slice begins at a negative number there, which counts from the end.",
+            "roll, or an index that goes on at the other end: the first windows read the last "
+            "positions.",
+            "The first windows keep their length by reaching into the future.",
+        ),
+        "Take s = 3 and a window of 2, and write down which positions query 0 reads. It can only "
+        "be position 0. Then hide all other places with -inf, before the softmax.",
+        ("padding", "start", "beginning", "negative index", "roll", "unfold", "first queries"),
+    ),
+    Symptom(
+        "The check finds a tensor that I never made (windows)",
+        (
+            "An einsum of three inputs makes two-input products on its way, and their shape "
+            "depends on the order of the inputs.",
+            "A mask of shape (s, s) or (s, s, s), or an index of that shape.",
+            "A mask or a sum that was broadcast to the larger of two shapes.",
+        ),
+        "Write the shape of every line beside it, with s, w1 and w2 as letters. At most one letter "
+        "of each may be s. Then do an einsum of three inputs as two of two.",
+        ("memory", "cube", "largest", "too large", "long", "einsum", "map"),
+    ),
+    Symptom(
+        "Decoding token by token gives other numbers than the full pass",
+        (
+            "The newest token is attended from before it is in the cache: it is in its own window.",
+            "Places that no token has filled yet take part, as keys of zeros.",
+            "Both caches are counted with the length of one, or the place does not roll over.",
+            "Keys and values of one position lie at different places.",
+            "Rotary positions: a key is turned by its place in the cache and not by its position.",
+        ),
+        "Decode as many tokens as the smaller window, then twice as many, and look for the first "
+        "output that differs: before a cache is full the empty places are to blame, after it the "
+        "place that is written to.",
+        ("cache", "caches", "rolling", "ring", "decode", "streaming", "step", "generate"),
+    ),
 )
