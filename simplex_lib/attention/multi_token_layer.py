@@ -140,7 +140,8 @@ class MultiTokenAttention(nn.Module):
     ) -> tuple[Float[Tensor, "b h s d"], Float[Tensor, "b g s d"], Float[Tensor, "b g s d"]]:
         """q, k and v, turned by their positions where the layer has rotary positions."""
         check_stream(x, self.wq)
-        q, k, v = (split_heads(w(x), self.head_dim) for w in (self.wq, self.wk, self.wv))
+        own = self.wq.weight.dtype  # autocast gives less, and kernels keep theirs
+        q, k, v = (split_heads(w(x), self.head_dim).to(own) for w in (self.wq, self.wk, self.wv))
         if self.rotary_base is None:
             return q, k, v
         p = self.head_dim // 2

@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from simplex_lib.errors import kind, require_choice, require_count
+from simplex_lib.errors import kind, require_choice, require_count, require_flag
 
 Answer = Literal["all", "first", "last"]
 
@@ -42,6 +42,7 @@ class BlockTask:
         answer: "all" letters of the block, its "first" or its "last".
         blocks: how many; block_letters: n, all different; question: how many of them are asked.
         alphabet: how many letters there are, at most 26.
+        start: a token > stands before the text, as in the released code.
 
     Raises:
         ValueError, TypeError: a size is not an int or below 1, answer is unknown, there are more
@@ -59,11 +60,13 @@ class BlockTask:
     block_letters: int = 5
     question: int = 2
     alphabet: int = 12
+    start: bool = False
 
     def __post_init__(self) -> None:
         require_choice("answer", self.answer, ("all", "first", "last"))
         sizes = dict(blocks=self.blocks, block_letters=self.block_letters)
         require_count(**sizes, question=self.question, alphabet=self.alphabet)
+        require_flag(start=self.start)
         if self.alphabet > 26:
             raise ValueError(f"alphabet must be at most 26; got {self.alphabet}.")
         if self.block_letters > self.alphabet:
@@ -92,7 +95,7 @@ class BlockTask:
 
     @property
     def vocabulary(self) -> int:
-        return self.alphabet + 2
+        return self.alphabet + 2 + self.start
 
     @property
     def answer_letters(self) -> int:
@@ -102,7 +105,7 @@ class BlockTask:
     def length(self) -> int:
         """Tokens of the input."""
         context = self.blocks * (self.block_letters + 1)
-        return context + 1 + self.question + self.answer_letters - 1
+        return self.start + context + 1 + self.question + self.answer_letters - 1
 
     def draw(self, b: int, generator: torch.Generator | None = None) -> BlockBatch:
         """b fresh texts; the right block and the order of the question are uniform."""
@@ -127,11 +130,13 @@ class BlockTask:
         context = torch.cat([blocks, dots], -1).flatten(1)
         asked = torch.cat([torch.full((b, 1), self.hash, device=device), question], 1)
         answers = {"all": right, "first": right[:, :1], "last": right[:, -1:]}[self.answer]
-        return BlockBatch(torch.cat([context, asked, answers[:, :-1]], 1), answers, target)
+        start = torch.full((b, int(self.start)), self.alphabet + 2, device=device)
+        tokens = torch.cat([start, context, asked, answers[:, :-1]], 1)
+        return BlockBatch(tokens, answers, target)
 
     def text(self, tokens: Int[Tensor, "t"]) -> str:
         """Tokens as characters."""
-        names = string.ascii_lowercase[: self.alphabet] + ".#"
+        names = string.ascii_lowercase[: self.alphabet] + ".#>"
         return "".join(names[token] for token in tokens.tolist())
 
     def read(self, text: str) -> BlockBatch:
@@ -165,8 +170,14 @@ class BlockTask:
             )
         right = blocks[holders[0]]
         answer = {"all": right, "first": right[0], "last": right[-1]}[self.answer]
-        typed = "".join(f"{block}." for block in blocks) + "#" + question.strip() + answer[:-1]
-        codes = {name: code for code, name in enumerate(allowed + ".#")}
+        typed = (
+            ">" * self.start
+            + "".join(f"{block}." for block in blocks)
+            + "#"
+            + question.strip()
+            + answer[:-1]
+        )
+        codes = {name: code for code, name in enumerate(allowed + ".#>")}
         return BlockBatch(
             torch.tensor([[codes[c] for c in typed]]),
             torch.tensor([[codes[c] for c in answer]]),
@@ -196,6 +207,7 @@ def guessing_floors(task: BlockTask, *, tested: int = 4000, seed: int = 7) -> di
     require_count(tested=tested)
     generator = torch.Generator().manual_seed(seed)
     tokens, answers, _ = task.draw(tested, generator)
+    tokens = tokens[:, int(task.start) :]
     n, end = task.block_letters, task.blocks * (task.block_letters + 1)
     blocks = tokens[:, :end].view(tested, task.blocks, n + 1)[..., :n]
     question = tokens[:, end + 1 : end + 1 + task.question]

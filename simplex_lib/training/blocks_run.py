@@ -35,7 +35,7 @@ class Settings:
 
     Attributes:
         kind: "multi-token" (key-query convolution before the softmax) or "dot product".
-        answer: of `BlockTask`, whose other sizes are blocks, block_letters, question, alphabet.
+        answer, blocks, block_letters, question, alphabet, start_token: of `BlockTask`.
         layers, d_model, heads, hidden: sizes of the decoder.
         mlp, tied: of `Decoder`; rotary_base: of its positions.
         c_q, c_k, start: taps and start of the kernels; only "multi-token" reads them.
@@ -51,6 +51,7 @@ class Settings:
     block_letters: int = 5
     question: int = 2
     alphabet: int = 12
+    start_token: bool = False
     layers: int = 1
     d_model: int = 64
     heads: int = 2
@@ -88,6 +89,7 @@ class Settings:
             block_letters=self.block_letters,
             question=self.question,
             alphabet=self.alphabet,
+            start=self.start_token,
         )
 
 

@@ -7,9 +7,10 @@ A run is kept at each of its measurements: the same command goes on where it was
 
 As in arXiv:2504.00927 and the code released with it: 4 layers, width 256, 2 heads, SwiGLU 768,
 tied embeddings, rotary base 100,000, c_q = 2, c_k = 2 n - 1 from the identity, no mixing, no
-norm, batch 64, AdamW at a constant 1e-4 after 1,000 steps, bfloat16 products. Ours: fresh texts
-at every step in place of a million fixed ones, no dropout, whole blocks, no end-of-text token, the
-error on letters alone, and a number of steps that is stated; theirs is 100,000.
+norm, a token before the text, batch 64, AdamW at a constant 1e-4 after 1,000 steps. Ours: fresh
+texts at every step in place of a million fixed ones, no dropout, whole blocks, no token behind the
+text, the error on letters alone, products in TF32 where theirs are bfloat16, and a number of steps
+that is stated; theirs is 100,000.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from torch.nn.functional import cross_entropy
 from simplex_lib.data.recording import facts, read_json, write_json
 from simplex_lib.tasks.blocks import Answer
 from simplex_lib.training.blocks import finish, unfinished
-from simplex_lib.training.blocks_run import KINDS, Kind, Settings, block_training, held_out_error
+from simplex_lib.training.blocks_run import KINDS, Kind, Settings, block_training
 from simplex_lib.training.loop import Point, Training
 
 OUT = Path("work/paper_blocks.json")
@@ -48,6 +49,7 @@ def paper_settings(kind: Kind, answer: Answer, *, block_letters: int = 5, steps:
         blocks=room // (block_letters + 1),
         block_letters=block_letters,
         alphabet=26,
+        start_token=True,
         layers=4,
         d_model=256,
         heads=2,
@@ -62,20 +64,24 @@ def paper_settings(kind: Kind, answer: Answer, *, block_letters: int = 5, steps:
         kernel_rate=1.0,
         weight_decay=0.0,
         steps=steps,
-        every=1000,
+        every=500,
         warm_up=1000,
         floor=1.0,
-        stop_below_percent=-1.0,
+        stop_below_percent=0.1,
     )
 
 
 def paper_training(
     settings: Settings, *, seed: int, device: torch.device | str = "cuda", compiled: bool = True
 ) -> Training:
-    """`block_training` with bfloat16 products, compiled where asked, batches drawn ahead."""
+    """`block_training`, compiled where asked, with batches drawn ahead.
+
+    With bfloat16 products the compiled banded convolution lost its way after some hundred steps,
+    the loss above that of guessing, where the same in TF32 and a compiled conv2d in bfloat16 went
+    on; the cause was not found.
+    """
     run = block_training(settings, seed=seed, device=device)
     fast: Any = torch.compile(run.model) if compiled else run.model
-    kind = torch.device(device).type
     ahead: list[tuple[Tensor, Tensor]] = []
 
     def loss(model: nn.Module, generator: torch.Generator) -> Tensor:
@@ -84,17 +90,10 @@ def paper_training(
             parts = tokens.split(settings.batch), answers.split(settings.batch)
             ahead.extend(zip(*parts, strict=True))
         tokens, answers = ahead.pop()
-        with torch.autocast(kind, torch.bfloat16):
-            logits = fast(tokens, last=answers.shape[1])
-        return cross_entropy(logits.float().flatten(0, 1), answers.flatten())
+        logits = fast(tokens, last=answers.shape[1])
+        return cross_entropy(logits.flatten(0, 1), answers.flatten())
 
-    plain = held_out_error(settings, device)
-
-    def error(model: nn.Module) -> float:
-        with torch.autocast(kind, torch.bfloat16):
-            return plain(model)
-
-    run.loss, run.error = loss, error
+    run.loss = loss
     return run
 
 
