@@ -187,7 +187,7 @@ PAIRS = Exercise(
             "clockwise",
             wrong_clockwise,
             "Every plane is turned by the right angle, the wrong way round: the minus stands "
-            "before the other sine, or the angle has lost its sign.",
+            "before the other sine, or the angle has the wrong sign.",
         ),
         Wrong(
             "clockwise, places instead of positions",
