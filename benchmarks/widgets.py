@@ -21,6 +21,7 @@ PAUSE_MS = 500  # between presses, so that each is on its own
 MAKE = """import torch
 from simplex_lib.widgets import explore_einsum, explore_heads, explore_online, explore_plane
 from simplex_lib.widgets import explore_match3, explore_rotation
+from simplex_lib.widgets import explore_windows, plan_windows
 def random(*shape):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
 """
@@ -57,6 +58,11 @@ CASES = {  # name: (call, what gets the focus, key)
         *("explore_match3(range(1, 13), 97)", SLIDER.format(1)),
         "ArrowLeft",
     ),
+    "windows, s = 24, query": ("explore_windows(query=4)", SLIDER.format(3), "ArrowRight"),
+    "windows, s = 48, w1": ("explore_windows(48, 16, 12, 40)", SLIDER.format(1), "ArrowRight"),
+    "windows, s from 48 down": ("explore_windows(48, 16, 12, 47)", SLIDER.format(0), "ArrowLeft"),
+    "planner, w1": ("plan_windows(w1=1)", SLIDER.format(3), "ArrowRight"),
+    "planner, length": ("plan_windows()", SLIDER.format(0), "ArrowLeft"),
 }
 WATCH = """() => {
   window.times = [];

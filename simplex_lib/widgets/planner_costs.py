@@ -164,11 +164,11 @@ def data_size(n: int) -> str:
 
 
 def short(n: int) -> str:
-    """512, 48k, 1M: k is 1,024."""
+    """512, 48k, 1M: k is 1,024; 48.8k for 50,000, which a slider has no room for."""
     for sign, size in (("M", 2**20), ("k", 2**10)):
         if n >= size and n % size == 0:
             return f"{n // size}{sign}"
-    return str(n)
+    return str(n) if n < 10_000 else f"{n / 1024:.1f}k"
 
 
 def share_name(share: float) -> str:

@@ -105,7 +105,7 @@ def draw(fig: Any, p: WindowsPayload, dark: bool) -> None:
     with fig.batch_update():
         for trace, z, scale in zip(maps, arrays, scales, strict=True):
             # NaN is no JSON
-            trace.z = [[None if x != x else x for x in row] for row in z.tolist()]
+            trace.z = [[None if x != x else int(x) for x in row] for row in z.tolist()]
             trace.colorscale = [[n / (len(scale) - 1), c] for n, c in enumerate(scale)]
         _fit_axes(fig, p, arrays)
         places = [(n, row, x) for row, slots in enumerate(p.slots) for n, x in enumerate(slots)]

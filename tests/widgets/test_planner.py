@@ -99,7 +99,7 @@ def test_sentences():
 
 
 def test_short_names():
-    assert [short(n) for n in (1, 512, 1024, 49_152, 50_000)] == ["1", "512", "1k", "48k", "50000"]
+    assert [short(n) for n in (1, 512, 1024, 49_152, 50_000)] == ["1", "512", "1k", "48k", "48.8k"]
     assert short(2**20) == "1M"
     assert [share_name(x) for x in (1 / 64, 0.3, 0.5, 1, 2.0)] == ["1/64", "0.3", "1/2", "1", "2"]
     assert budgets(2**-2, 2) == [0.25, 0.5, 1, 2]
@@ -171,6 +171,6 @@ def test_code_may_choose_between_the_stops():
     assert (widget.choices["w1"], widget.choices["seq_len"]) == (500, 50_000)
     controls = widget._view.controls
     assert (controls["w1"].value, controls["seq_len"].value) == (500, 50_000)
-    assert controls["budget"].label == "0.3" and controls["seq_len"].label == "50000"
+    assert controls["budget"].label == "0.3" and controls["seq_len"].label == "48.8k"
     controls["w1"].value = 512
     assert widget.choices["w1"] == 512 and widget.choices["seq_len"] == 50_000
