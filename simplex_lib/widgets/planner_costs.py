@@ -73,11 +73,11 @@ class PlanPayload:
         x = self.chosen
         against = []
         if max(x.w1, x.w2) > self.s:
-            against.append("a window is wider than the sequence")
+            against.append("wider than s")
         if x.flops > self.budget * self.dot_flops:
             against.append("too many FLOPs")
         if x.cache > self.cache * self.dot_cache:
-            against.append("the caches are too large")
+            against.append("too much cache")
         return f"they do not fit ({', '.join(against)})." if against else "they fit both budgets."
 
     def widest(self, w2: int) -> int:

@@ -1,5 +1,7 @@
 """The picture of a `PlanPayload` for a page without a live view."""
 
+from math import floor
+
 from simplex_lib.widgets.kit import COLOURS, png, still_figure
 from simplex_lib.widgets.planner_costs import (
     WIDEST,
@@ -23,9 +25,9 @@ def still(p: PlanPayload) -> bytes:
         axes.fill(*zip(*region, strict=True), color=colour["out"], alpha=0.16, lw=0)
     for points, look, words in (
         (same_product(p.most_pairs, LOW, RIGHT), dict(color=colour["out"], lw=2.4),
-         f"FLOP budget: w1 · w2 = {p.most_pairs:,.0f}"),
+         f"FLOP budget: w1 · w2 = {floor(p.most_pairs):,}"),
         (same_sum(p.most_keys, LOW, RIGHT), dict(color=colour["key"], lw=2.4, ls="--"),
-         f"cache budget: w1 + w2 = {p.most_keys:,.0f}"),
+         f"cache budget: w1 + w2 = {floor(p.most_keys):,}"),
         (same_product(p.chosen.w1 * p.chosen.w2, LOW, RIGHT),
          dict(color=colour["query"], lw=1.8, ls=":"), "as many FLOPs as the chosen"),
     ):  # fmt: skip

@@ -1,6 +1,6 @@
 """Draws a `PlanPayload`: the plane of both windows with what the budgets allow."""
 
-from math import log10
+from math import floor, log10
 from typing import Any
 
 from simplex_lib.widgets.kit import COLOURS, WIDTH, figure, quiet_axes
@@ -137,8 +137,8 @@ def _legend(p: PlanPayload, colour: dict[str, str]) -> tuple[str, str]:
 
     return (
         f"{sign('●', 'out')} fits &nbsp; {sign('━━', 'out')} FLOP budget: w1 · w2 = "
-        f"{p.most_pairs:,.0f} &nbsp; {sign('━ ━', 'key')} cache budget: w1 + w2 = "
-        f"{p.most_keys:,.0f}",
+        f"{floor(p.most_pairs):,} &nbsp; {sign('━ ━', 'key')} cache budget: w1 + w2 = "
+        f"{floor(p.most_keys):,}",
         f"{sign('◯', 'query')} chosen &nbsp; {sign('┅┅', 'query')} as many FLOPs as the chosen"
         " &nbsp; ◆ the paper's Table 1, latency in ms",
     )

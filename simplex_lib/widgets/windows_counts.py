@@ -66,8 +66,8 @@ class WindowsPayload:
         a, b, i = len(self.first), len(self.second), self.query
         words = (
             f"Query {i} sees {_keys(self.first, 'first')} and {_keys(self.second, 'second')}: "
-            f"{a} × {b} = {a * b} {'pair' if a * b == 1 else 'pairs'}{self._cut()}. "
-            f"Without windows it would see {i + 1} × {i + 1} = {(i + 1) ** 2}. "
+            f"{a} × {b} = {a * b:,} {'pair' if a * b == 1 else 'pairs'}{self._cut()}. "
+            f"Without windows it would see {i + 1} × {i + 1} = {(i + 1) ** 2:,}. "
         )
         flops = self.counts[2]
         against = f"6 s w1 w2 = {flops.windows:,} FLOPs against 2 s² = {flops.dot_product:,}"

@@ -18,7 +18,7 @@ from simplex_lib.widgets.windows_maps import (
 
 REST = {False: ("#ccd2da", "#8b929d"), True: ("#444b56", "#757d89")}  # past; computed for nothing
 TINT = {False: ("#a9c8ec", "#f2c29f"), True: ("#26507f", "#7f4824")}  # under numbers in ink
-SLOT = 16  # pixels that a number in a slot needs
+SLOT = 17  # pixels that a number in a slot needs
 
 
 class Panel(NamedTuple):
@@ -168,7 +168,7 @@ def _titles(p: WindowsPayload, pairs: str, wasted: str) -> list[str]:
     a, b = len(p.first), len(p.second)
     share, other = (p.useful[t] for t in TILINGS)
     return [
-        f"<b>pairs of query {p.query}: {a} × {b} = {a * b}</b>",
+        f"<b>pairs of query {p.query}: {a} × {b} = {a * b:,}</b>",
         f"<b>keys that query {p.query} sees</b>",
         f"<b>positions kept after token {p.query}</b>",
         "<b>first keys in tiles</b>",

@@ -94,7 +94,7 @@ def test_sentences():
     )
     wide = plan_payload(256, w1=1024, w2=32).sentence
     assert "384 times the FLOPs of dot-product attention" in wide
-    assert "(a window is wider than the sequence, too many FLOPs, the caches are too large)" in wide
+    assert "(wider than s, too many FLOPs, too much cache)" in wide
     assert "4.69% of the FLOPs of" in plan_payload(2**20).sentence
 
 
