@@ -8,10 +8,13 @@ if TYPE_CHECKING:
     from simplex_lib.widgets.explorer.explore import explore_pairs
     from simplex_lib.widgets.explorer.widget import Explorer
     from simplex_lib.widgets.heads import explore_heads
+    from simplex_lib.widgets.kernel_editor import edit_kernel
     from simplex_lib.widgets.match3 import explore_match3
+    from simplex_lib.widgets.mixing_editor import edit_mixing
     from simplex_lib.widgets.online import explore_online
     from simplex_lib.widgets.plane import explore_plane
     from simplex_lib.widgets.planner import plan_windows
+    from simplex_lib.widgets.pre_post import compare_pre_post
     from simplex_lib.widgets.rotation import explore_rotation
     from simplex_lib.widgets.shown import Shown
     from simplex_lib.widgets.windows import explore_windows
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Explorer",
     "Shown",
+    "compare_pre_post",
+    "edit_kernel",
+    "edit_mixing",
     "explore_einsum",
     "explore_heads",
     "explore_match3",
@@ -33,6 +39,9 @@ __all__ = [
 _HOMES = {
     "Explorer": "explorer.widget",
     "Shown": "shown",
+    "compare_pre_post": "pre_post",
+    "edit_kernel": "kernel_editor",
+    "edit_mixing": "mixing_editor",
     "explore_einsum": "einsum",
     "explore_heads": "heads",
     "explore_online": "online",
