@@ -4,12 +4,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from simplex_lib.widgets.alice import find_alice
     from simplex_lib.widgets.einsum import explore_einsum
     from simplex_lib.widgets.explorer.explore import explore_pairs
     from simplex_lib.widgets.explorer.widget import Explorer
     from simplex_lib.widgets.heads import explore_heads
     from simplex_lib.widgets.kernel_editor import edit_kernel
     from simplex_lib.widgets.match3 import explore_match3
+    from simplex_lib.widgets.mechanism import watch_mechanism
     from simplex_lib.widgets.mixing_editor import edit_mixing
     from simplex_lib.widgets.online import explore_online
     from simplex_lib.widgets.plane import explore_plane
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from simplex_lib.widgets.pre_post import compare_pre_post
     from simplex_lib.widgets.rotation import explore_rotation
     from simplex_lib.widgets.shown import Shown
+    from simplex_lib.widgets.train_blocks import train_blocks
     from simplex_lib.widgets.windows import explore_windows
 
 __all__ = [
@@ -33,7 +36,10 @@ __all__ = [
     "explore_plane",
     "explore_rotation",
     "explore_windows",
+    "find_alice",
     "plan_windows",
+    "train_blocks",
+    "watch_mechanism",
 ]
 
 _HOMES = {
@@ -50,6 +56,9 @@ _HOMES = {
     "explore_rotation": "rotation",
     "explore_match3": "match3",
     "explore_windows": "windows",
+    "find_alice": "alice",
+    "train_blocks": "train_blocks",
+    "watch_mechanism": "mechanism",
     "plan_windows": "planner",
 }
 
