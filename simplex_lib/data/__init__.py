@@ -4,9 +4,12 @@ table1               latencies that arXiv:2507.02754 prints, and what it does no
 match3_training      one 2-simplicial against one dot-product layer, trained on Match3
 windowed_benchmark   windowed attention against the cube, measured
 decoding_benchmark   the cost of one decoded token, measured
+block_training       the block task of Multi-Token Attention, trained on a CPU
+paper_blocks         the same at the size of the paper, trained on a GPU
+multi_token_benchmark  the key-query convolution in two forms, measured
 
 Each file names its source, or the command that made it with machine, date, versions and seed.
-questions/ is written by tools/build_notebooks.py and read by the course.
+blocks_*.safetensors are trained weights of block_training; questions/ is written by tools/build_notebooks.py and read by the course.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The benchmarks of attention run, and what they recorded is what chapter 04 says of it."""
+"""The benchmarks of attention run, and what they recorded is what the chapters say of it."""
 
 import json
 import os
@@ -14,7 +14,14 @@ from simplex_lib.attention import costs
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("name", ["windowed", "decoding"])
+ROWS = {
+    "windowed": ("| trilinear |", "| determinant |"),
+    "decoding": ("| trilinear |", "| determinant |"),
+    "multi_token": ("| forward |", "| multi-token, 1 layer, banded |"),
+}
+
+
+@pytest.mark.parametrize("name", list(ROWS))
 def test_it_prints_a_table_that_names_the_machine_and_writes_json(name, tmp_path):
     out = tmp_path / "figures.json"
     command = [sys.executable, f"benchmarks/{name}.py", "--quick", "--json", str(out)]
@@ -25,11 +32,11 @@ def test_it_prints_a_table_that_names_the_machine_and_writes_json(name, tmp_path
     assert done.returncode == 0, done.stderr
     found = json.loads(out.read_text())
     assert done.stdout.startswith(found["machine"])
-    assert "| trilinear |" in done.stdout and "| determinant |" in done.stdout
+    assert all(row in done.stdout for row in ROWS[name])
     assert set(found) == set(data.load(f"{name}_benchmark"))  # nothing recorded by older code
 
 
-@pytest.mark.parametrize("name", ["windowed", "decoding"])
+@pytest.mark.parametrize("name", list(ROWS))
 def test_the_recorded_figures_name_their_command(name):
     found = data.load(f"{name}_benchmark")
     file = f"simplex_lib/data/{name}_benchmark.json"
@@ -70,3 +77,16 @@ def test_a_step_costs_the_same_however_long_the_text_and_a_full_pass_does_not():
                 *(10**6, found["w1"], found["w2"]), g=found["h"], d=found["d"], itemsize=4
             )
         }
+
+
+def test_a_training_step_with_a_convolution_is_dearer_but_not_by_much():
+    steps = {row["model"]: row for row in data.load("multi_token_benchmark")["training_step"]}
+    assert 1 < steps["multi-token, 1 layer, banded"]["over_plain"] < 2
+    assert steps["dot product, 1 layer"]["over_plain"] == 1
+
+
+def test_neither_form_of_the_convolution_is_always_the_faster_one():
+    rows = data.load("multi_token_benchmark")["convolution"]
+    ratios = {(row["c_q"], row["s"], row["pass"]): row["conv2d_over_banded"] for row in rows}
+    assert ratios[2, 51, "forward and backward"] > 1.2  # the toy task: banded
+    assert ratios[6, 512, "forward and backward"] < 0.8  # many taps, long maps: conv2d
