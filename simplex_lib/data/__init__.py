@@ -9,7 +9,8 @@ paper_blocks         the same at the size of the paper, trained on a GPU
 multi_token_benchmark  the key-query convolution in two forms, measured
 
 Each file names its source, or the command that made it with machine, date, versions and seed.
-blocks_*.safetensors are trained weights of block_training; questions/ is written by tools/build_notebooks.py and read by the course.
+blocks_*.safetensors are trained weights of block_training. questions/ is written by
+tools/build_notebooks.py and read by the course.
 """
 
 import json
