@@ -1,7 +1,8 @@
 """Trilinear (2-simplicial) attention: every query attends to pairs of keys.
 
 Read from the top: `trilinear_attention` is the operation, `trilinear_logits` the score,
-`pair_window` the mask. `trilinear_online.py` computes the same without the (s, s, s) cube.
+`pair_window` the mask. `trilinear_online.py` computes the same without the (s, s, s) cube,
+`simplex_lib/kernels/trilinear.py` in a fused kernel.
 
 Axes: b batch, h query head, g key head, i query, j first key, k second key, s sequence
 length, d head_dim.
@@ -56,18 +57,19 @@ def trilinear_attention(
             query's own included: i - w1 < j <= i and i - w2 < k <= i. None: the whole past.
         causal: if False, windows reach both ways: |i - j| < w1 and |i - k| < w2.
         scale: factor on the logits. None: 1 / sqrt(d).
-        impl: "reference" holds (b, h, s, s, s) logits in memory, in float32 at least. "triton"
-            names the fused kernel, which this version does not have.
+        impl: "reference" holds (b, h, s, s, s) logits in memory, in float32 at least. "triton" runs
+            the fused kernel, which holds none of them: compiled on a GPU, in Triton's interpreter
+            for tensors on a CPU; float16, bfloat16 and float32.
 
     Returns:
         out, (b, h, s, dv), in the dtype of q.
 
     Raises:
         ValueError: shapes or devices disagree, an axis is empty, a number is NaN or infinite, g
-            does not divide h, a window is below 1, scale is not finite, or impl is unknown or
-            not part of this version.
+            does not divide h, a window is below 1, scale is not finite, or impl is unknown.
         TypeError: an argument is not a tensor, not floating, or not of the dtype of q; a window
-            is not an int; causal is not a bool; scale is not a number.
+            is not an int; causal is not a bool; scale is not a number; float64 with "triton".
+        RuntimeError: impl is "triton" where no kernel can run; the message says what to do.
 
     With k2 = v2 = 1 and w2 = 1 only the pairs (j, i) are left: ordinary dot-product attention.
 
@@ -111,13 +113,13 @@ def trilinear_attention_with_lse(
     """
     size = check_trilinear(q, k1, k2, v1, v2, w1=w1, w2=w2, causal=causal, scale=scale)
     require_choice("impl", impl, ("reference", "triton"))
-    if impl == "triton":
-        raise ValueError(
-            "impl must be 'reference' in this version of simplex_lib, which has no fused kernel "
-            "yet; got 'triton'. Where the (b, h, s, s, s) logits do not fit in memory, use "
-            "trilinear_attention_online."
-        )
     scale = 1 / math.sqrt(size["d"]) if scale is None else scale
+    if impl == "triton":  # imported here, so that the reference runs without triton
+        from simplex_lib.kernels.trilinear import trilinear_attention_triton
+
+        return trilinear_attention_triton(
+            q, k1, k2, v1, v2, w1=w1, w2=w2, causal=causal, scale=scale
+        )
 
     wide, groups = torch.promote_types(q.dtype, torch.float32), size["h"] // size["g"]
     logits = trilinear_logits(q.to(wide), k1.to(wide), k2.to(wide)) * scale

@@ -246,7 +246,7 @@ def test_nothing_orders_the_two_keys():
         (dict(scale=math.inf), ValueError, "scale must be finite; got inf"),
         (dict(causal=None), TypeError, "causal must be True or False; got None"),
         (dict(impl="cuda"), ValueError, "impl must be one of 'reference', 'triton'; got 'cuda'"),
-        (dict(impl="triton"), ValueError, "no fused kernel yet; got 'triton'.*_online"),
+        (dict(impl="triton"), TypeError, "q must be float16, .* impl is 'triton'; got float64"),
     ],
 )
 def test_errors_name_the_argument(change, error, message):
