@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from simplex_lib.widgets.explorer.widget import Explorer
     from simplex_lib.widgets.heads import explore_heads
     from simplex_lib.widgets.kernel_editor import edit_kernel
+    from simplex_lib.widgets.live_training import train_blocks
     from simplex_lib.widgets.match3 import explore_match3
     from simplex_lib.widgets.mechanism import watch_mechanism
     from simplex_lib.widgets.mixing_editor import edit_mixing
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from simplex_lib.widgets.pre_post import compare_pre_post
     from simplex_lib.widgets.rotation import explore_rotation
     from simplex_lib.widgets.shown import Shown
-    from simplex_lib.widgets.train_blocks import train_blocks
     from simplex_lib.widgets.windows import explore_windows
 
 __all__ = [
@@ -57,7 +57,7 @@ _HOMES = {
     "explore_match3": "match3",
     "explore_windows": "windows",
     "find_alice": "alice",
-    "train_blocks": "train_blocks",
+    "train_blocks": "live_training",
     "watch_mechanism": "mechanism",
     "plan_windows": "planner",
 }
