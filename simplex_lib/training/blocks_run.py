@@ -10,7 +10,7 @@ fit a CPU are ours. `paper_blocks.py` has the paper's own size.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -91,6 +91,29 @@ class Settings:
             alphabet=self.alphabet,
             start=self.start_token,
         )
+
+
+class Task(Protocol):
+    """Texts with a question: `BlockTask`, `NeedleTask`."""
+
+    def draw(self, b: int, generator: torch.Generator | None = None, /) -> tuple[Tensor, ...]: ...
+
+
+class Trained(Protocol):
+    """What loss, error and optimiser read of settings."""
+
+    @property
+    def task(self) -> Task: ...
+    @property
+    def batch(self) -> int: ...
+    @property
+    def tested(self) -> int: ...
+    @property
+    def lr(self) -> float: ...
+    @property
+    def kernel_rate(self) -> float: ...
+    @property
+    def weight_decay(self) -> float: ...
 
 
 MULTI_TOKEN = Settings()
@@ -174,7 +197,7 @@ def attention_layer(settings: Settings) -> nn.Module:
     )
 
 
-def optimizer(model: nn.Module, settings: Settings) -> torch.optim.AdamW:
+def optimizer(model: nn.Module, settings: Trained) -> torch.optim.AdamW:
     """AdamW with a faster group for the kernels. Adam moves a weight by about lr a step whatever
     its gradient, and a kernel has to go from 0 to about 1."""
     named = list(model.named_parameters())
@@ -190,7 +213,7 @@ def optimizer(model: nn.Module, settings: Settings) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=settings.lr, betas=(0.9, 0.98), fused=on_gpu or None)
 
 
-def answer_loss(model: nn.Module, settings: Settings, generator: torch.Generator) -> Tensor:
+def answer_loss(model: nn.Module, settings: Trained, generator: torch.Generator) -> Tensor:
     """Cross-entropy of the answer's letters, each predicted from all before it."""
     tokens, answers, _ = settings.task.draw(settings.batch, generator)
     logits = model(tokens, last=answers.shape[1])
@@ -198,7 +221,7 @@ def answer_loss(model: nn.Module, settings: Settings, generator: torch.Generator
 
 
 def held_out_error(
-    settings: Settings, device: torch.device | str = "cpu", *, seed: int = HELD_OUT_SEED
+    settings: Trained, device: torch.device | str = "cpu", *, seed: int = HELD_OUT_SEED
 ) -> Callable[[nn.Module], float]:
     """The exact-match error on `tested` texts, the same for every run. The whole block is judged
     with the letters before given; that is the error of greedy decoding too, since a text counts
