@@ -1,0 +1,125 @@
+"""The same kernel before and after the softmax: all numbers and words of `compare_pre_post`.
+
+Before the softmax sums of logits are exponentiated: evidence multiplies, rows sum to 1. After it
+weights are summed: evidence adds, rows sum to anything and entries may be negative. All maps come
+from `simplex_lib.attention.multi_token`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from simplex_lib.attention.multi_token import multi_token_maps
+from simplex_lib.widgets.kernel_editor_taps import Taps, Term, preset_of, read_kernel, terms_of
+from simplex_lib.widgets.kernel_editor_words import Inputs, name, plain, require_entry
+
+
+@dataclass(frozen=True)
+class Row:
+    """One query on one side."""
+
+    total: float
+    negative: int  # entries below 0
+    best: int  # the key with the largest entry
+    second: int | None  # the next largest; None: query 0 sees one key
+    ahead: float | None  # how many times the next one; None: the next one is not above 0
+
+    @classmethod
+    def of(cls, weights: list[float]) -> "Row":
+        order = sorted(range(len(weights)), key=lambda n: -weights[n])
+        best, second = order[0], order[1] if len(order) > 1 else None
+        next_ = 0.0 if second is None else weights[second]
+        ahead = weights[best] / next_ if next_ > 0 else None
+        return cls(sum(weights), sum(x < 0 for x in weights), best, second, ahead)
+
+
+@dataclass(frozen=True)
+class PrePostPayload:
+    """Both sides under one kernel, and one entry looked at closely."""
+
+    words: tuple[str, ...]
+    kernel: Taps
+    entry: tuple[int, int]  # query i, key j
+    raw: Tensor  # (s, s); entries of the future are 0 in all maps
+    alone: Tensor  # the softmax of raw
+    logits: Tensor  # raw after the kernel
+    pre: Tensor  # the softmax of those
+    post: Tensor  # alone after the kernel
+    rows: dict[str, list[Row]]  # per side, "pre" and "post", a row a query
+    terms: dict[str, list[list[Term]]]  # what the entry reads: raw logits, and weights
+
+    @property
+    def preset(self) -> str:
+        return preset_of(self.kernel)
+
+    @property
+    def sentence(self) -> str:
+        i, j = self.entry
+        query, key = name(self.words, i), name(self.words, j)
+        if j > i:
+            return (
+                f"Key {key} comes after query {query}: before the softmax −∞ hides the entry, "
+                "after it 0."
+            )
+        pre, post = (self.rows[side][i] for side in ("pre", "post"))
+        words = (
+            f"Query {query}, key {key}. Before the softmax: logit "
+            f"{self._sum('pre')} = {plain(float(self.logits[i, j]))}, share "
+            f"{float(self.pre[i, j]):.1%}. After it: weight {self._sum('post')} = "
+            f"{plain(float(self.post[i, j]))}. "
+        )
+        words += f"{self._ahead(pre, 'before')}, {self._ahead(post, 'after')}. "
+        words += f"The row sums to 1 before and to {plain(post.total)} after"
+        if post.negative:
+            count = f"{post.negative} {'entry' if post.negative == 1 else 'entries'}"
+            words += f", with {count} below 0"
+        return f"{words}."
+
+    def _sum(self, side: str) -> str:
+        """The terms written out if they are few."""
+        found = [t.product for row in self.terms[side] for t in row if t.product]
+        found.sort(key=lambda x: -abs(x))
+        if not found:
+            return "of no term"
+        shown = " + ".join(plain(x) for x in found[:2])
+        more = len(found) - 2
+        return shown if more <= 0 else f"{shown} + {more} more"
+
+    def _ahead(self, row: Row, where: str) -> str:
+        best = f"‘{self.words[row.best]}’" if self._named else f"key {row.best}"
+        lead = f"{best} leads" if where == "before" else f"{where} it {best}"
+        if row.ahead is None:
+            return f"{lead} alone"
+        return f"{lead} the next key {plain(row.ahead)} times"
+
+    @property
+    def _named(self) -> bool:
+        return any(word != str(n) for n, word in enumerate(self.words))
+
+
+def pre_post_payload(inputs: Inputs, kernel: Any, entry: tuple[int, int]) -> PrePostPayload:
+    """All numbers for these choices; ValueError names the one that cannot be drawn."""
+    taps = read_kernel(kernel)
+    i, j = require_entry(entry, len(inputs.words))
+    pair = inputs.q[None, None], inputs.k[None, None]
+    tensor = torch.tensor(taps, dtype=torch.float64)[None]
+    before = multi_token_maps(*pair, pre_kernel=tensor, scale=inputs.scale)
+    after = multi_token_maps(*pair, post_kernel=tensor, scale=inputs.scale)
+    maps = dict(pre=before.probs[0, 0], post=after.weights[0, 0])
+    raw, alone = before.raw[0, 0], after.probs[0, 0]
+    return PrePostPayload(
+        words=inputs.words,
+        kernel=taps,
+        entry=(i, j),
+        raw=raw,
+        alone=alone,
+        logits=before.logits[0, 0],
+        rows={
+            side: [Row.of(row[: n + 1]) for n, row in enumerate(map_.tolist())]
+            for side, map_ in maps.items()
+        },
+        terms=dict(pre=terms_of(taps, raw, i, j), post=terms_of(taps, alone, i, j)),
+        **maps,
+    )
