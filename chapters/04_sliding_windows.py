@@ -282,7 +282,7 @@ r"""
 Compute causal trilinear attention over the pairs with $i - w_1 < j \le i$ and $i - w_2 < k \le i$: scale $1/\sqrt d$, one softmax over all visible pairs of a query, values $v_j \circ v'_k$. `q`, `k1`, `k2` are (b, h, s, d), `v1`, `v2` are (b, h, s, dv); the result is (b, h, s, dv), in the dtype of `q`.
 Windows are whole numbers, at least 1, and may exceed s. Change no input in place, and call nothing from `simplex_lib.attention`.
 
-The check measures memory, with s = 100 and windows 5 and 3. No tensor made on the way, masks included, may have as many as $s^2$ numbers a head, so none has two axes of length s; all tensors alive at one time have fewer than $s^2 \min(w_1, w_2)$ a head. (b, h, s, w1, d) and (b, h, s, w1, w2) are fine, and so is a loop over queries.
+The check measures memory, with s = 120 and windows 5 and 3. No tensor made on the way, masks included, may have as many as $s^2$ numbers a head, so none has two axes of length s; all tensors alive at one time have fewer than $s^2 \min(w_1, w_2)$ a head. (b, h, s, w1, d) and (b, h, s, w1, w2) are fine, and so is a loop over queries.
 
 By hand: s = 3, d = dv = 1, q = 0 (all visible pairs weigh the same), `v1` = 1, 3, 5, `v2` = 1, 10, 100, $w_1 = 2$, $w_2 = 1$. The result is 1 · 1, then ½ (1 + 3) · 10, then ½ (3 + 5) · 100: 1, 20, 400.
 """
