@@ -1,7 +1,8 @@
 """Dot-product attention: every query attends to keys.
 
 Read from the top: `dot_product_attention` is the operation, `dot_product_logits` the score,
-`causal_mask` the mask. `online_softmax.py` computes the same block by block.
+`causal_mask` the mask. `online_softmax.py` computes the same block by block,
+`simplex_lib/kernels/dot_product.py` in a fused kernel.
 
 Axes: b batch, h query head, g key head, i query, j key, s sequence length, d head_dim.
 
@@ -34,7 +35,7 @@ def dot_product_attention(
     *,
     causal: bool = True,
     scale: float | None = None,
-    impl: Literal["reference"] = "reference",
+    impl: Literal["reference", "triton"] = "reference",
 ) -> Float[Tensor, "b h s dv"]:
     """Attention of each query i over all visible keys j.
 
@@ -48,7 +49,9 @@ def dot_product_attention(
         causal: query i sees the keys j <= i. If False, all of them.
         scale: factor on the logits. None: 1 / sqrt(d), which keeps their variance at 1 when the
             numbers in q and k are independent with variance 1.
-        impl: "reference" holds (b, h, s, s) logits in memory, in float32 at least.
+        impl: "reference" holds (b, h, s, s) logits in memory, in float32 at least. "triton" runs
+            the fused kernel, which holds none of them: compiled on a GPU, in Triton's interpreter
+            for tensors on a CPU; float16, bfloat16 and float32.
 
     Returns:
         out, (b, h, s, dv), in the dtype of q.
@@ -57,7 +60,8 @@ def dot_product_attention(
         ValueError: shapes or devices disagree, an axis is empty, a number is NaN or infinite, g
             does not divide h, scale is not finite, or impl is unknown.
         TypeError: an argument is not a tensor, not floating, or not of the dtype of q; causal is
-            not a bool; scale is not a number.
+            not a bool; scale is not a number; float64 with "triton".
+        RuntimeError: impl is "triton" where no kernel can run; the message says what to do.
 
     Moving every key by one vector moves all logits of a query alike, so nothing changes:
 
@@ -76,7 +80,7 @@ def dot_product_attention_with_lse(
     *,
     causal: bool = True,
     scale: float | None = None,
-    impl: Literal["reference"] = "reference",
+    impl: Literal["reference", "triton"] = "reference",
 ) -> tuple[Float[Tensor, "b h s dv"], Float[Tensor, "b h s"]]:
     """The same attention and, per query, the natural logarithm of its softmax denominator.
 
@@ -98,8 +102,12 @@ def dot_product_attention_with_lse(
     groups = require_groups(n_heads=size["h"], n_kv_heads=size["g"], tensor="k")
     require_flag(causal=causal)
     require_scale(scale)
-    require_choice("impl", impl, ("reference",))
+    require_choice("impl", impl, ("reference", "triton"))
     scale = 1 / math.sqrt(size["d"]) if scale is None else scale
+    if impl == "triton":  # imported here, so that the reference runs without triton
+        from simplex_lib.kernels.dot_product import dot_product_attention_triton
+
+        return dot_product_attention_triton(q, k, v, causal=causal, scale=scale)
 
     wide = torch.promote_types(q.dtype, torch.float32)
     logits = dot_product_logits(q.to(wide), k.to(wide)) * scale

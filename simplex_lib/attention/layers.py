@@ -43,6 +43,7 @@ class MultiHeadAttention(nn.Module):
         n_kv_heads: key and value heads, a divisor of n_heads. None: n_heads.
         head_dim: width of a head. None: d_model / n_heads, which must be whole.
         causal: position i sees the positions j <= i. If False, all of them.
+        impl: as in `dot_product_attention`.
 
     Raises:
         ValueError, TypeError: a size is not an int or below 1, or does not divide as it must;
@@ -63,12 +64,15 @@ class MultiHeadAttention(nn.Module):
         *,
         head_dim: int | None = None,
         causal: bool = True,
+        impl: Literal["reference", "triton"] = "reference",
     ) -> None:
         super().__init__()
         n_kv_heads = n_heads if n_kv_heads is None else n_kv_heads
         self.head_dim = head_width(d_model, n_heads, n_kv_heads, head_dim)
         require_flag(causal=causal)
+        require_choice("impl", impl, ("reference", "triton"))
         self.causal = causal
+        self.impl: Literal["reference", "triton"] = impl
         self.wq = nn.Linear(d_model, n_heads * self.head_dim, bias=False)
         self.wk = nn.Linear(d_model, n_kv_heads * self.head_dim, bias=False)
         self.wv = nn.Linear(d_model, n_kv_heads * self.head_dim, bias=False)
@@ -77,7 +81,8 @@ class MultiHeadAttention(nn.Module):
     def forward(self, x: Float[Tensor, "b s d_model"]) -> Float[Tensor, "b s d_model"]:
         check_stream(x, self.wq)
         q, k, v = (split_heads(w(x), self.head_dim) for w in (self.wq, self.wk, self.wv))
-        return self.wo(join_heads(dot_product_attention(q, k, v, causal=self.causal)))
+        out = dot_product_attention(q, k, v, causal=self.causal, impl=self.impl)
+        return self.wo(join_heads(out))
 
 
 class TwoSimplicialAttention(nn.Module):
@@ -85,8 +90,8 @@ class TwoSimplicialAttention(nn.Module):
 
     Args:
         d_model, n_heads, n_kv_heads, head_dim, causal: as in `MultiHeadAttention`.
-        w1, w2: as in `trilinear_attention`. Where one of them is given, the pairs outside are not
-            computed: time is of order s w1 w2, and no cube is made.
+        w1, w2: as in `trilinear_attention`. Where one of them is given, the reference computes no
+            pairs outside either: time is of order s w1 w2, and no cube is made.
         form: how a pair is scored, "trilinear" or "determinant"; the latter needs a head_dim of
             at least 3, and leaves coordinates over where 3 does not divide it.
         rotary: turn queries and both keys by their positions, as `rotary_triples` does. For

@@ -9,6 +9,7 @@ DOT, the dtype in which tiles are multiplied, and loads are converted before any
 """
 
 import warnings
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -83,10 +84,19 @@ def power_of_two(n: int) -> int:
     return max(16, 1 << (n - 1).bit_length())
 
 
-def constants(blocks: Blocks, dtype: torch.dtype) -> dict[str, Any]:
-    """What a kernel is compiled for."""
+def launch(
+    kernel: Any,
+    grid: tuple[int, int, int],
+    tensors: Sequence[Tensor],
+    others: Sequence[Any],
+    blocks: Blocks,
+    **options: Any,
+) -> None:
+    """Run a kernel whose arguments are tensors, each followed by its strides, and then others."""
+    arguments = [argument for x in tensors for argument in (x, x.stride())]
     sizes = dict(ROWS=blocks.rows, KEYS=blocks.keys, D=blocks.d, DV=blocks.dv)
-    return sizes | dict(DOT=dot_dtype(dtype))
+    with torch.cuda.device_of(tensors[0]):
+        kernel[grid](*arguments, *others, **sizes, DOT=dot_dtype(tensors[0].dtype), **options)
 
 
 def dot_dtype(dtype: torch.dtype) -> tl.dtype:

@@ -28,7 +28,7 @@ from simplex_lib.kernels.tiles import (
     LOG2_E,
     Blocks,
     choose_blocks,
-    constants,
+    launch,
     load_tile,
     load_vector,
     sees,
@@ -63,25 +63,20 @@ def trilinear_backward(
     blocks = choose_blocks(s * groups, s, d, dv, q.dtype) if blocks is None else blocks
     delta = (dout.float() * out.float()).sum(-1)
     delta = delta if dlse is None else delta - dlse
-    rows = (q, q.stride(), dout, dout.stride(), lse, lse.stride(), delta, delta.stride())
+    dq, dk1, dk2, dv1, dv2 = (
+        torch.empty(x.shape, dtype=stored_dtype(x.dtype), device=x.device)
+        for x in (q, k1, k2, v1, v2)
+    )
 
-    def empty_like(x: Tensor) -> Tensor:
-        return torch.empty(x.shape, dtype=stored_dtype(x.dtype), device=x.device)
+    def run(kernel: Any, n_tiles: int, tiled: tuple, single: tuple, *gradients: Tensor) -> None:
+        tensors = (q, dout, lse, delta, *tiled[:2], *single[:2], *gradients)
+        others = (s, groups, d, dv, tiled[2], single[2], scale)
+        launch(kernel, (n_tiles, g, b), tensors, others, blocks)
 
-    def launch(kernel: Any, n_tiles: int, tiled: tuple, single: tuple, *gradients: Tensor) -> None:
-        tensors = [(x, x.stride()) for x in (*tiled[:2], *single[:2], *gradients)]
-        kernel[(n_tiles, g, b)](
-            *(*rows, *(a for pair in tensors for a in pair)),
-            *(s, groups, d, dv, tiled[2], single[2], scale),
-            **constants(blocks, q.dtype),
-        )
-
-    dq, dk1, dk2, dv1, dv2 = (empty_like(x) for x in (q, k1, k2, v1, v2))
     longer, shorter = (second, first) if first[2] < second[2] else (first, second)
-    with torch.cuda.device_of(q):
-        launch(dq_kernel, math.ceil(s * groups / blocks.rows), longer, shorter, dq)
-        launch(dkv_kernel, math.ceil(s / blocks.keys), first, second, dk1, dv1)
-        launch(dkv_kernel, math.ceil(s / blocks.keys), second, first, dk2, dv2)
+    run(dq_kernel, math.ceil(s * groups / blocks.rows), longer, shorter, dq)
+    run(dkv_kernel, math.ceil(s / blocks.keys), first, second, dk1, dv1)
+    run(dkv_kernel, math.ceil(s / blocks.keys), second, first, dk2, dv2)
     dtype = q.dtype
     return dq.to(dtype), dk1.to(dtype), dk2.to(dtype), dv1.to(dtype), dv2.to(dtype)
 

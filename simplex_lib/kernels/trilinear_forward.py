@@ -23,7 +23,7 @@ from simplex_lib.kernels.tiles import (
     LOG2_E,
     Blocks,
     choose_blocks,
-    constants,
+    launch,
     load_tile,
     load_vector,
     sees,
@@ -55,13 +55,9 @@ def trilinear_forward(
     blocks = choose_blocks(s * groups, window1[0], d, dv, q.dtype) if blocks is None else blocks
     out = torch.empty(b, h, s, dv, dtype=stored_dtype(q.dtype), device=q.device)
     lse = torch.empty(b, h, s, dtype=torch.float32, device=q.device)
-    with torch.cuda.device_of(q):
-        forward_kernel[(math.ceil(s * groups / blocks.rows), g, b)](
-            *(q, q.stride(), k1, k1.stride(), k2, k2.stride()),
-            *(v1, v1.stride(), v2, v2.stride(), out, out.stride(), lse, lse.stride()),
-            *(s, groups, d, dv, window1, window2, scale),
-            **constants(blocks, q.dtype),
-        )
+    grid = (math.ceil(s * groups / blocks.rows), g, b)
+    tensors = (q, k1, k2, v1, v2, out, lse)
+    launch(forward_kernel, grid, tensors, (s, groups, d, dv, window1, window2, scale), blocks)
     return out.to(q.dtype), lse
 
 

@@ -185,7 +185,8 @@ def test_meta_tensors_give_shapes():
         (dict(q=torch.zeros(2, 6, 5, 3).double()), ValueError, "divide n_heads = 6; got 4, .* k"),
         (dict(scale=math.nan), ValueError, "scale must be finite; got nan"),
         (dict(causal=torch.ones(5, 5)), TypeError, "causal must be True or False; got torch.Tens"),
-        (dict(impl="triton"), ValueError, "impl must be one of 'reference'; got 'triton'"),
+        (dict(impl="cuda"), ValueError, "impl must be one of 'reference', 'triton'; got 'cuda'"),
+        (dict(impl="triton"), TypeError, "q must be float16, .* impl is 'triton'; got float64"),
     ],
 )
 def test_errors_name_the_argument(change, error, message):
