@@ -1,5 +1,6 @@
 // Grids of numbers. Python sends the scene: texts, colours, marks; here it becomes tables, arrow
 // keys walk over them, and what is chosen or typed goes back as a message.
+const narrow = (text) => text.replace("−", "-"); // a true minus is as wide as two digits
 const MARKS = ["off", "read", "near", "cut", "now"];
 
 function render({ model, el }) {
@@ -31,7 +32,7 @@ function render({ model, el }) {
   function type(grid, n, first) {
     const cell = grid.cells[n], input = document.createElement("input");
     input.className = "sx-typing";
-    input.value = first ?? cell.textContent.replace("−", "-");
+    input.value = first ?? cell.textContent;
     input.setAttribute("aria-label", `new number, ${cell.getAttribute("aria-label")}`);
     const old = input.value, text = cell.textContent;
     let done = false;
@@ -39,7 +40,7 @@ function render({ model, el }) {
       if (done) return;
       done = true;
       grid.typing = null;
-      cell.textContent = grid.texts[n] ?? text;
+      cell.textContent = narrow(grid.texts[n] ?? text);
       if (keep && (first !== undefined || input.value !== old)) tell(grid, n, { typed: input.value });
       if (back) stand(grid, n, true);
     };
@@ -140,14 +141,20 @@ function render({ model, el }) {
     put(grid.title, panel.title);
     put(grid.note, panel.note);
     grid.table.setAttribute("aria-label", panel.title);
-    grid.heads.forEach((th, n) => put(th, panel.down[n]));
+    grid.table.style.setProperty("--sx-cell", `${panel.cell}px`);
+    grid.table.classList.toggle("sx-tight", panel.cell < 19);
+    const head = (node, text, n) => {
+      put(node, text);
+      node.classList.toggle("sx-asks", n >= panel.split && n < width);
+    };
+    grid.heads.forEach((th, n) => head(th, panel.down[n], n));
     const spans = grid.table.tHead.querySelectorAll("span");
-    spans.forEach((span, n) => put(span, n < width ? panel.across[n] : "sum"));
+    spans.forEach((span, n) => head(span, n < width ? panel.across[n] : "sum", n));
     const marks = Object.fromEntries(MARKS.map((m) => [m, new Set(panel.marks[m] ?? [])]));
     grid.texts = panel.texts;
     cells.forEach((td, n) => {
       const off = marks.off.has(n), text = off ? "" : panel.texts[n];
-      if (grid.typing !== n) put(td, text);
+      if (grid.typing !== n) put(td, narrow(text));
       const [paper, ink] = looks[panel.looks[n]];
       td.style.cssText = off ? "" : `background-color:${paper};color:${ink}`;
       td.className = MARKS.filter((m) => marks[m].has(n)).map((m) => `sx-${m}`).join(" ");

@@ -61,9 +61,9 @@ class KernelEditor(Editor):
     question = "What does a logit become when it looks at its neighbours?"
     help = (
         "Click a tap: 0 or 1. Arrow keys move, + and − change a tap, digits or Enter type one. "
-        "Click an entry to see what it reads."
+        "Click an entry of a map to see what it reads."
     )
-    lines = 4
+    lines = 3
 
     def __init__(self, inputs: Inputs, **choices: Any) -> None:
         self.inputs = inputs

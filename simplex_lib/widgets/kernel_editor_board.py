@@ -15,7 +15,8 @@ from simplex_lib.widgets.frame import Widget
 from simplex_lib.widgets.kernel_editor_words import read_number
 
 Rows = Sequence[Sequence[float]]
-INK = {False: ("#000000", "#ffffff"), True: ("#ffffff", "#000000")}  # one of them meets 4.5 on any paper
+# of numbers on the page and on its inverse: one of them has contrast 4.5 on any paper
+INK = {False: ("#000000", "#ffffff"), True: ("#ffffff", "#000000")}
 FAINT = {False: "#5a616c", True: "#a3a9b3"}  # zeros
 STEP = 0.5  # of a number, by + and −
 
@@ -38,6 +39,8 @@ class Panel:
     links: list[list[str]] | None = None  # cells with the same link light up together
     link: str = ""  # what all of them start with
     sums: list[str] | None = None  # a column of its own on the right
+    cell: int = 20  # width in pixels
+    split: int | None = None  # labels from here on are of the words that ask
 
 
 def cell_text(x: float) -> str:
@@ -89,7 +92,7 @@ def scene(panels: Sequence[Panel], dark: bool) -> dict[str, Any]:
                 looks=[look(x, p) for row in p.numbers for x in row], link=p.link,
                 marks={k: [r * width + c for r, c in v] for k, v in p.marks.items()},
                 links=None if p.links is None else [x for row in p.links for x in row],
-                sums=p.sums,
+                sums=p.sums, cell=p.cell, split=len(p.down) if p.split is None else p.split,
             )
         )  # fmt: skip
     return dict(panels=drawn, looks=list(looks))

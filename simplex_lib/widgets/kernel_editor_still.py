@@ -15,6 +15,9 @@ READ = "#b04a00"
 def still(panels: Sequence[Panel], across: int = 2) -> bytes:
     """`across` panels a row."""
     rows = [panels[n : n + across] for n in range(0, len(panels), across)]
+    if panels[0].edit:  # a matrix stands alone
+        rest = panels[1:]
+        rows = [panels[:1], *(rest[n : n + across] for n in range(0, len(rest), across))]
     width = max(sum(_size(p)[0] for p in row) for row in rows)
     height = sum(max(_size(p)[1] for p in row) for row in rows)
     drawn = still_figure(width, height)

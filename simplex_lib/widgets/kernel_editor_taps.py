@@ -59,6 +59,7 @@ class KernelPayload:
     alone: Tensor  # probs without a kernel
     terms: list[list[Term]]  # as the kernel lies on the page
     cut: Tensor  # (s, s): a tap that is not 0 would read the future there
+    asked: int | None  # the first word of the question
 
     @property
     def band(self) -> int:
@@ -129,6 +130,7 @@ def kernel_payload(inputs: Inputs, kernel: Any, entry: tuple[int, int]) -> Kerne
         alone=multi_token_maps(*pair, scale=inputs.scale).probs[0, 0],
         terms=terms_of(taps, raw, i, j),
         cut=cut_map(tensor, len(raw)),
+        asked=inputs.asked,
     )
 
 

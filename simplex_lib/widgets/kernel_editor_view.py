@@ -23,6 +23,7 @@ from simplex_lib.widgets.kit import table
 
 OWN = "your own"
 LONGEST_LABEL = 8  # letters of a word beside a grid
+ROOMY = 7  # key taps that may be wide cells
 
 
 def first_entry(inputs: Inputs, kernel: Taps, entry: tuple[int, int] | None) -> tuple[int, int]:
@@ -35,30 +36,30 @@ def first_entry(inputs: Inputs, kernel: Taps, entry: tuple[int, int] | None) -> 
 
 def panels(p: KernelPayload) -> list[Panel]:
     reach = 2 * float(p.raw.abs().max()) or 1.0
-    i, j = p.entry
-    now = {"now": [p.entry]}
-    shown = p.logits[i, j]
+    at, now, named = p.entry, {"now": [p.entry]}, dict(words=p.words, asked=p.asked)
+    new, share = plain(float(p.logits[at])), f"{float(p.probs[at]):.1%}"
+    cut = "no tap would read the future"
+    if p.cut.any():
+        cut = f"◥ a tap would read the future (i\u00a0−\u00a0j\u00a0<\u00a0{p.band})"
     return [
-        map_panel("raw", "raw logits", p.words, p.raw, reach=reach, at=p.entry, link="raw ",
-                  marks=read_marks(p.terms, p.entry),
+        map_panel("raw", "raw logits", p.raw, **named, reach=reach, at=at, link="raw ",
+                  marks=read_marks(p.terms, at),
                   note="orange: what the taps read; hatched: the future"),
-        kernel_panel(p.words, p.kernel, p.terms, p.entry),
-        map_panel("logits", f"logits after the kernel: {plain(float(shown))} here", p.words,
-                  p.logits, reach=reach, at=p.entry, marks=now | {"cut": cells(p.cut)},
-                  note=f"◥ some tap would read the future: only where i − j < {p.band}"
-                  if p.cut.any() else "no tap would read the future"),
-        map_panel("probs", f"softmax of each row: {float(p.probs[i, j]):.1%} here", p.words,
-                  p.probs, kind="shares", at=p.entry, marks=now,
-                  note="the shares of a query, which sum to 1"),
+        kernel_panel(p.words, p.kernel, p.terms, at),
+        map_panel("logits", f"logits after the kernel: {new} here", p.logits, **named, reach=reach,
+                  at=at, marks=now | {"cut": cells(p.cut)}, note=cut),
+        map_panel("probs", f"softmax of each row: {share} here", p.probs, **named, kind="shares",
+                  at=at, marks=now, note="the shares of a query, which sum to 1"),
     ]  # fmt: skip
 
 
 def map_panel(
     which: str,
     title: str,
-    words: Sequence[str],
     numbers: Tensor,
     *,
+    words: Sequence[str],
+    asked: int | None,
     marks: dict[str, list[tuple[int, int]]],
     **options: Any,
 ) -> Panel:
@@ -68,7 +69,7 @@ def map_panel(
     options = dict(kind="logits") | options
     if "link" in options:
         options["links"] = [[f"{i},{j}" for j in range(s)] for i in range(s)]
-    return Panel(which, title, labels, labels, numbers.tolist(),
+    return Panel(which, title, labels, labels, numbers.tolist(), split=asked,
                  marks=marks | {"off": future}, **options)  # fmt: skip
 
 
@@ -95,9 +96,10 @@ def kernel_panel(
         "read": [(r, c) for r, c in spots if terms[r][c].product],
         "cut": [(r, c) for r, c in spots if terms[r][c].fate == "future" and kernel[r][c]],
     }
-    note = f"taps of query {name(words, i)}, key {name(words, j)}; orange: not 0 times a logit"
+    note = f"taps of query {name(words, i)}, key {name(words, j)}; orange: a logit other than 0"
     title = f"kernel, {c_q} × {c_k}"
     return Panel("kernel", title, down, across, kernel, "logits", 2.0, note, True,
+                 cell=27 if c_k <= ROOMY else 22,
                  at=(c_q - 1, c_k // 2), marks=marks, links=links, link="raw ")  # fmt: skip
 
 

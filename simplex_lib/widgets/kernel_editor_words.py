@@ -27,6 +27,7 @@ class Inputs(NamedTuple):
     k: Tensor
     scale: float
     words: tuple[str, ...]
+    asked: int | None = None  # the first word of the question
 
 
 def read_inputs(
@@ -83,7 +84,7 @@ def read_words(text: str, question: str) -> Inputs:
     k, asked = q.clone(), len(text.split())
     q[:asked] = 0
     k[asked:] = 0
-    return Inputs(q, k, MATCH, words)
+    return Inputs(q, k, MATCH, words, asked)
 
 
 def read_tokens(tokens: Sequence[str] | None, s: int) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from simplex_lib.widgets.kernel_editor_board import Editor, Panel
 from simplex_lib.widgets.kernel_editor_taps import with_tap
 from simplex_lib.widgets.kernel_editor_view import OWN, map_panel, require_tap, short
 from simplex_lib.widgets.kernel_editor_words import name, plain
-from simplex_lib.widgets.kit import table
+from simplex_lib.widgets.kit import WIDTH, table
 from simplex_lib.widgets.mixing_editor_heads import (
     PRESETS,
     WHEN,
@@ -24,6 +24,7 @@ from simplex_lib.widgets.mixing_editor_heads import (
     read_group,
 )
 
+GAP, LETTER = 14, 6.4  # pixels between maps; of a letter
 STAGES = {
     "before": ("logits", "mixed logits", "softmax"),
     "after": ("logits", "softmax", "mixed weights"),
@@ -45,7 +46,7 @@ def edit_mixing(
     """Mix the maps of the heads of a group and see what each new head reads.
 
     Args:
-        q, k: (1, h, s, d) and (1, g, s, d), up to 12 positions. None: seven things, of which one
+        q, k: (1, h, s, d) and (1, g, s, d), up to 10 positions. None: seven things, of which one
             head asks for the white ones and the other for the animals.
         mixing: (c, c) or (n, c, c), [new head, old head], up to 4 heads a group; or a preset:
             "identity", "sum", "average", "contrast".
@@ -81,30 +82,29 @@ class MixingEditor(Editor):
 
     def panels(self) -> list[Panel]:
         p: MixingPayload = self.seen
-        found = []
         reach = 2 * float(p.stages[0].abs().max()) or 1.0
-        for head in range(len(p.heads)):
+        found = [self._mixing_panel(p)]
+        for head, old in enumerate(p.heads):
             for stage, title in enumerate(STAGES[p.when]):
-                new = stage >= p.mixed
-                whose = f"new head {head}" if new else f"{p.heads[head]}"
+                new, logits = stage >= p.mixed, "logits" in title
                 marks = {"now": [p.entry]} if new and head == p.head else {}
                 if stage == p.mixed - 1 and p.mixing[p.head][head]:
                     marks = {"read": [p.entry]}
-                logits = stage == 0 or title == "mixed logits"
+                whose = f"new head {head}" if new else old
                 found.append(
-                    map_panel(f"h{head}s{stage}", f"{title}, {whose}", p.words,
-                              p.stages[stage][head], reach=reach if logits else 1.0,
+                    map_panel(f"h{head}s{stage}", f"{title}, {whose}", p.stages[stage][head],
+                              words=p.words, asked=p.asked, reach=reach if logits else 1.0,
                               kind="logits" if logits else "shares", at=p.entry, marks=marks,
-                              link="entry ")
+                              cell=cell_width(p.words))
                 )  # fmt: skip
-        return [*found, self._mixing_panel(p)]
+        return found
 
     def _mixing_panel(self, p: MixingPayload) -> Panel:
-        c = len(p.heads)
+        c, old = len(p.heads), [short(head) for head in p.heads]
         return Panel(
-            "mixing", "mixing", [f"new head {o}" for o in range(c)], [short(h) for h in p.heads],
-            p.mixing, "logits", 2.0, note="each new head is a row: so much of every head",
-            edit=True, at=(p.head, 0), marks={"read": [(p.head, e) for e in range(c)]},
+            "mixing", "mixing", [f"new head {o}" for o in range(c)], old, p.mixing, "logits", 2.0,
+            note="Each row is a new head: how much it takes of every old one.", edit=True, cell=30,
+            at=(p.head, 0), marks={"read": [(p.head, e) for e in range(c)]},
         )  # fmt: skip
 
     def told(self, panel: str, row: int, column: int, new: Any) -> None:
@@ -168,6 +168,12 @@ class MixingEditor(Editor):
         from simplex_lib.widgets.kernel_editor_still import still  # matplotlib
 
         return still(self.panels(), across=3)
+
+
+def cell_width(words: Sequence[str]) -> int:
+    """Of a cell, so that three maps and their labels stand in one line."""
+    label = LETTER * max(len(short(word)) for word in words) + 4
+    return min(20, int(((WIDTH - 2 * GAP) / 3 - label) / len(words)) - 1)
 
 
 def _largest(p: MixingPayload) -> list[int]:

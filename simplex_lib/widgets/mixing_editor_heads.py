@@ -15,7 +15,6 @@ from simplex_lib.attention.multi_token import multi_token_maps, require_mixing
 from simplex_lib.errors import check_inputs, kind, require_choice, require_groups, require_scale
 from simplex_lib.widgets.kernel_editor_words import (
     FARTHEST,
-    LONGEST,
     MATCH,
     name,
     plain,
@@ -24,6 +23,7 @@ from simplex_lib.widgets.kernel_editor_words import (
 )
 from simplex_lib.widgets.kit import require_index, require_number
 
+LONGEST = 10  # positions, as three maps stand side by side
 MOST_HEADS = 4  # of a group: more would not fit
 FAR = 9.0  # the largest number of a mixing
 WHEN: tuple[Literal["before"], Literal["after"]] = ("before", "after")
@@ -46,6 +46,7 @@ class Group(NamedTuple):
     scale: float
     words: tuple[str, ...]
     heads: tuple[str, ...]
+    asked: int | None = None  # the first word that asks
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class MixingPayload:
     head: int  # the new head looked at
     entry: tuple[int, int]  # query i, key j
     stages: tuple[Tensor, Tensor, Tensor]  # (c, s, s) each; entries of the future are 0
+    asked: int | None  # the first word that asks
 
     @property
     def mixed(self) -> int:
@@ -155,7 +157,7 @@ def example() -> Group:
     q[:, -1] = keys[:, -1]
     keys[:, -1] = 0
     words = (*THINGS, ASKER)
-    return Group(q, keys, MATCH, words, tuple(f"{what}?" for what in ASKED))
+    return Group(q, keys, MATCH, words, tuple(f"{what}?" for what in ASKED), len(THINGS))
 
 
 def mixing_payload(
@@ -181,6 +183,7 @@ def mixing_payload(
         head=head,
         entry=(i, j),
         stages=(first, second, third),
+        asked=group.asked,
     )
 
 

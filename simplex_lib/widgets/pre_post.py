@@ -17,6 +17,8 @@ from simplex_lib.widgets.kernel_editor_words import name, plain, read_inputs
 from simplex_lib.widgets.kit import table
 from simplex_lib.widgets.pre_post_maps import PrePostPayload, Row, pre_post_payload
 
+NARROW = 18  # pixels of a cell beside a column of sums
+
 
 def compare_pre_post(
     q: Tensor | None = None,
@@ -43,7 +45,7 @@ def compare_pre_post(
 
 class PrePost(KernelEditor):
     question = "Does the same kernel do the same before and after the softmax?"
-    lines = 5
+    lines = 4
 
     def payload(self, **choices: Any) -> Any:
         return pre_post_payload(self.inputs, **choices)
@@ -55,22 +57,17 @@ class PrePost(KernelEditor):
         sums = {side: [plain(row.total) for row in p.rows[side]] for side in p.rows}
         now, negative = {"now": [p.entry]}, sum(row.negative for row in p.rows["post"])
         below = f"{negative} {'entry' if negative == 1 else 'entries'} below 0"
+        named: dict[str, Any] = dict(words=p.words, asked=p.asked, kind="shares", at=p.entry)
         return [
-            view.map_panel(
-                "alone", "softmax without a kernel", p.words, p.alone, kind="shares",
-                at=p.entry, marks=read, link="raw ", note="orange: what the taps read after it",
-            ),
+            view.map_panel("alone", "softmax without a kernel", p.alone, **named, marks=read,
+                           link="raw ", note="orange: what the taps read after the softmax"),
             view.kernel_panel(p.words, p.kernel, p.terms["pre"], p.entry),
-            view.map_panel(
-                "pre", f"kernel, then softmax: {plain(float(p.pre[i, j]))} here", p.words, p.pre,
-                kind="shares", at=p.entry, marks=now, sums=sums["pre"],
-                note="logits add, so their exponentials multiply",
-            ),
-            view.map_panel(
-                "post", f"softmax, then kernel: {plain(float(p.post[i, j]))} here", p.words, p.post,
-                kind="shares", at=p.entry, marks=now, sums=sums["post"],
-                note=f"weights add; {below}" if negative else "weights add; none below 0",
-            ),
+            view.map_panel("pre", f"kernel, then softmax: {plain(float(p.pre[i, j]))} here", p.pre,
+                           **named, marks=now, sums=sums["pre"], cell=NARROW,
+                           note="logits add, so their exponentials multiply"),
+            view.map_panel("post", f"softmax, then kernel: {plain(float(p.post[i, j]))} here",
+                           p.post, **named, marks=now, sums=sums["post"], cell=NARROW,
+                           note=f"weights add; {below if negative else 'none below 0'}"),
         ]  # fmt: skip
 
     def table(self) -> str:

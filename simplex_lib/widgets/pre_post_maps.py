@@ -15,6 +15,8 @@ from simplex_lib.attention.multi_token import multi_token_maps
 from simplex_lib.widgets.kernel_editor_taps import Taps, Term, preset_of, read_kernel, terms_of
 from simplex_lib.widgets.kernel_editor_words import Inputs, name, plain, require_entry
 
+SPELLED = 2  # terms of a sum written out
+
 
 @dataclass(frozen=True)
 class Row:
@@ -24,7 +26,7 @@ class Row:
     negative: int  # entries below 0
     best: int  # the key with the largest entry
     second: int | None  # the next largest; None: query 0 sees one key
-    ahead: float | None  # how many times the next one; None: the next one is not above 0
+    ahead: float | None  # largest to next; None: the next one is not above 0
 
     @classmethod
     def of(cls, weights: list[float]) -> "Row":
@@ -48,6 +50,7 @@ class PrePostPayload:
     pre: Tensor  # the softmax of those
     post: Tensor  # alone after the kernel
     rows: dict[str, list[Row]]  # per side, "pre" and "post", a row a query
+    asked: int | None  # the first word of the question
     terms: dict[str, list[list[Term]]]  # what the entry reads: raw logits, and weights
 
     @property
@@ -64,39 +67,37 @@ class PrePostPayload:
                 "after it 0."
             )
         pre, post = (self.rows[side][i] for side in ("pre", "post"))
-        words = (
-            f"Query {query}, key {key}. Before the softmax: logit "
-            f"{self._sum('pre')} = {plain(float(self.logits[i, j]))}, share "
-            f"{float(self.pre[i, j]):.1%}. After it: weight {self._sum('post')} = "
-            f"{plain(float(self.post[i, j]))}. "
-        )
-        words += f"{self._ahead(pre, 'before')}, {self._ahead(post, 'after')}. "
-        words += f"The row sums to 1 before and to {plain(post.total)} after"
+        negative = ""
         if post.negative:
             count = f"{post.negative} {'entry' if post.negative == 1 else 'entries'}"
-            words += f", with {count} below 0"
-        return f"{words}."
+            negative = f", {count} below 0"
+        return (
+            f"Query {query}, key {key}. Kernel before the softmax: logit {self._sum('pre')}, share "
+            f"{float(self.pre[i, j]):.1%}; {self._ahead(pre)}. Kernel after it: weight "
+            f"{self._sum('post')}; {self._ahead(post)}, and the row sums to "
+            f"{plain(post.total)}{negative}."
+        )
 
     def _sum(self, side: str) -> str:
         """The terms written out if they are few."""
         found = [t.product for row in self.terms[side] for t in row if t.product]
         found.sort(key=lambda x: -abs(x))
+        i, j = self.entry
+        total = plain(float((self.logits if side == "pre" else self.post)[i, j]))
         if not found:
-            return "of no term"
-        shown = " + ".join(plain(x) for x in found[:2])
-        more = len(found) - 2
-        return shown if more <= 0 else f"{shown} + {more} more"
+            return total
+        more = len(found) - SPELLED
+        spelled = [plain(x) for x in found[:SPELLED]] + ([f"{more} more"] if more > 0 else [])
+        return f"{' + '.join(spelled)} = {total}" if len(spelled) > 1 else total
 
-    def _ahead(self, row: Row, where: str) -> str:
-        best = f"‘{self.words[row.best]}’" if self._named else f"key {row.best}"
-        lead = f"{best} leads" if where == "before" else f"{where} it {best}"
+    def _ahead(self, row: Row) -> str:
+        if row.second is None:
+            return "no other key to compare with"
+        named = any(word != str(n) for n, word in enumerate(self.words))
+        best = f"‘{self.words[row.best]}’" if named else f"key {row.best}"
         if row.ahead is None:
-            return f"{lead} alone"
-        return f"{lead} the next key {plain(row.ahead)} times"
-
-    @property
-    def _named(self) -> bool:
-        return any(word != str(n) for n, word in enumerate(self.words))
+            return f"the largest, {best}, is the only one above 0"
+        return f"the largest, {best}, is {plain(row.ahead)} times the next"
 
 
 def pre_post_payload(inputs: Inputs, kernel: Any, entry: tuple[int, int]) -> PrePostPayload:
@@ -116,6 +117,7 @@ def pre_post_payload(inputs: Inputs, kernel: Any, entry: tuple[int, int]) -> Pre
         raw=raw,
         alone=alone,
         logits=before.logits[0, 0],
+        asked=inputs.asked,
         rows={
             side: [Row.of(row[: n + 1]) for n, row in enumerate(map_.tolist())]
             for side, map_ in maps.items()
