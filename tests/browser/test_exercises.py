@@ -72,6 +72,15 @@ WRONG = {
         "empty places take part",
         "that no token has filled yet",
     ),
+    "05": Wrong(
+        "5.1",
+        """h, c_q, c_k = kernel.shape
+    padded = F.pad(logits, (c_k // 2, c_k // 2, c_q - 1, 0))
+    new = F.conv2d(padded, kernel[:, None], groups=h)
+    return new.masked_fill(torch.ones_like(new, dtype=torch.bool).triu(1), float("-inf"))""",
+        "no mask before",
+        "Nothing was put to 0 before the convolution",
+    ),
 }
 
 
