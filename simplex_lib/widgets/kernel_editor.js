@@ -145,7 +145,7 @@ function render({ model, el }) {
     grid.table.classList.toggle("sx-tight", panel.cell < 19);
     const head = (node, text, n) => {
       put(node, text);
-      node.classList.toggle("sx-asks", n >= panel.split && n < width);
+      node.classList.toggle("sx-asks", panel.split !== null && n >= panel.split && n < width);
     };
     grid.heads.forEach((th, n) => head(th, panel.down[n], n));
     const spans = grid.table.tHead.querySelectorAll("span");

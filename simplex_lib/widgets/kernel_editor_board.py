@@ -18,6 +18,7 @@ Rows = Sequence[Sequence[float]]
 # of numbers on the page and on its inverse: one of them has contrast 4.5 on any paper
 INK = {False: ("#000000", "#ffffff"), True: ("#ffffff", "#000000")}
 FAINT = {False: "#5a616c", True: "#a3a9b3"}  # zeros
+ROOMY = 26  # pixels that four signs need
 STEP = 0.5  # of a number, by + and −
 
 
@@ -55,6 +56,13 @@ def cell_text(x: float) -> str:
     return f"−{text}" if x < 0 and text != "0" else text
 
 
+def panel_text(x: float, panel: Panel) -> str:
+    """A number that can be edited keeps two digits where there is room."""
+    if panel.edit and panel.cell >= ROOMY and 1 <= abs(x) < 9.95:
+        return f"{x:.2f}".rstrip("0").rstrip(".").replace("-", "−")
+    return cell_text(x)
+
+
 def shade(x: float, panel: Panel, dark: bool) -> tuple[str, str]:
     """Colours of paper and ink of a number: violet below 0, and green or blue above."""
     ends = PALETTE["dark" if dark else "light"]
@@ -88,11 +96,11 @@ def scene(panels: Sequence[Panel], dark: bool) -> dict[str, Any]:
         drawn.append(
             dict(
                 id=p.id, title=p.title, note=p.note, down=p.down, across=p.across, edit=p.edit,
-                at=p.at, texts=[cell_text(x) for row in p.numbers for x in row],
+                at=p.at, texts=[panel_text(x, p) for row in p.numbers for x in row],
                 looks=[look(x, p) for row in p.numbers for x in row], link=p.link,
                 marks={k: [r * width + c for r, c in v] for k, v in p.marks.items()},
                 links=None if p.links is None else [x for row in p.links for x in row],
-                sums=p.sums, cell=p.cell, split=len(p.down) if p.split is None else p.split,
+                sums=p.sums, cell=p.cell, split=p.split,
             )
         )  # fmt: skip
     return dict(panels=drawn, looks=list(looks))

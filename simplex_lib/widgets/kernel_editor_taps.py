@@ -21,7 +21,7 @@ from simplex_lib.attention.multi_token import (
 )
 from simplex_lib.attention.multi_token_features import band_width
 from simplex_lib.errors import kind, require_choice
-from simplex_lib.widgets.kernel_editor_words import Inputs, name, plain, require_entry
+from simplex_lib.widgets.kernel_editor_words import Inputs, factor, name, plain, require_entry
 from simplex_lib.widgets.kit import require_index, require_number, signed
 
 TALLEST, WIDEST = 6, 11  # taps over queries and keys: the paper's kernel of its language models
@@ -94,7 +94,7 @@ class KernelPayload:
         total, old = plain(float(self.logits[i, j])), plain(float(self.raw[i, j]))
         if not found:
             return f"no tap meets a logit other than 0, so the sum is 0; the dot product was {old}"
-        spelled = [f"{plain(t.tap)} × {plain(t.raw)} ({self._pair(t)})" for t in found[:SPELLED]]
+        spelled = [f"{factor(t.tap)} × {factor(t.raw)} ({self._pair(t)})" for t in found[:SPELLED]]
         more = len(found) - SPELLED
         rest = [f"{more} more {'term' if more == 1 else 'terms'}"] if more > 0 else []
         return f"{' + '.join(spelled + rest)} = {total}; the dot product alone was {old}"

@@ -36,7 +36,8 @@ def first_entry(inputs: Inputs, kernel: Taps, entry: tuple[int, int] | None) -> 
 
 def panels(p: KernelPayload) -> list[Panel]:
     reach = 2 * float(p.raw.abs().max()) or 1.0
-    at, now, named = p.entry, {"now": [p.entry]}, dict(words=p.words, asked=p.asked)
+    at, now = p.entry, {"now": [p.entry]}
+    named: dict[str, Any] = dict(words=p.words, asked=p.asked)
     new, share = plain(float(p.logits[at])), f"{float(p.probs[at]):.1%}"
     cut = "no tap would read the future"
     if p.cut.any():

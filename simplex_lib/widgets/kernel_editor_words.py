@@ -104,9 +104,15 @@ def name(words: Sequence[str], n: int) -> str:
 def plain(x: float) -> str:
     """A number in a sentence: 4, −1.5, 0.224."""
     if abs(x) >= 1000:
-        return f"{x:.2g}".replace("e+0", "e").replace("-", "−")
+        large = f"{x:,.0f}" if abs(x) < 1e6 else f"{x:.1e}".replace("e+0", "e").replace("e+", "e")
+        return large.replace("-", "−")
     text = signed(x, 2 if abs(x) >= 1 else 3)
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def factor(x: float) -> str:
+    """The same before or after a sign: (−1.5)."""
+    return plain(x) if x >= 0 else f"({plain(x)})"
 
 
 def require_entry(entry: Any, s: int) -> tuple[int, int]:

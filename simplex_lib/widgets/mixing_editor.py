@@ -24,7 +24,7 @@ from simplex_lib.widgets.mixing_editor_heads import (
     read_group,
 )
 
-GAP, LETTER = 14, 6.4  # pixels between maps; of a letter
+GAP, LETTER = 10, 7.8  # pixels between maps; of a bold letter
 STAGES = {
     "before": ("logits", "mixed logits", "softmax"),
     "after": ("logits", "softmax", "mixed weights"),
@@ -138,11 +138,16 @@ class MixingEditor(Editor):
         import ipywidgets
 
         options = [(f"{when} the softmax", when) for when in WHEN]
+        style = dict(description_width="initial")
         return dict(
             when=ipywidgets.Dropdown(
-                options=options, value=self.seen.when, description="mix",
-                style=dict(description_width="initial"), layout=dict(width="200px"),
-            )
+                options=options, value=self.seen.when, description="mix", style=style,
+                layout=dict(width="196px"),
+            ),
+            head=ipywidgets.IntSlider(
+                self.seen.head, min=0, max=len(self.seen.heads) - 1, description="new head",
+                style=style, layout=dict(width="204px", margin="2px 2px 2px 10px"),
+            ),
         )  # fmt: skip
 
     def rows(self, controls: dict[str, Any]) -> list[list[Any]]:
@@ -151,10 +156,10 @@ class MixingEditor(Editor):
         self._preset = ipywidgets.Dropdown(
             options=[*PRESETS, OWN], value=preset_of(self.seen.mixing) or OWN,
             description="mixing", style=dict(description_width="initial"),
-            layout=dict(width="190px", margin="2px 2px 2px 14px"),
+            layout=dict(width="186px", margin="2px 2px 2px 10px"),
         )  # fmt: skip
         self._preset.observe(self._preset_chosen, "value")
-        row = [controls["when"], self._preset]
+        row = [controls["when"], self._preset, controls["head"]]
         return [[ipywidgets.HBox(row, layout=dict(width="100%", flex_flow="row wrap"))]]
 
     def adapt(self, controls: dict[str, Any]) -> None:
@@ -172,7 +177,7 @@ class MixingEditor(Editor):
 
 def cell_width(words: Sequence[str]) -> int:
     """Of a cell, so that three maps and their labels stand in one line."""
-    label = LETTER * max(len(short(word)) for word in words) + 4
+    label = LETTER * max(len(short(word)) for word in words) + 6
     return min(20, int(((WIDTH - 2 * GAP) / 3 - label) / len(words)) - 1)
 
 

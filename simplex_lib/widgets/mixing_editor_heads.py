@@ -16,6 +16,7 @@ from simplex_lib.errors import check_inputs, kind, require_choice, require_group
 from simplex_lib.widgets.kernel_editor_words import (
     FARTHEST,
     MATCH,
+    factor,
     name,
     plain,
     read_tokens,
@@ -80,7 +81,7 @@ class MixingPayload:
         query, key = name(self.words, i), name(self.words, j)
         if j > i:
             return f"Key {key} comes after query {query}: the entry is hidden in every head."
-        sum_ = " + ".join(f"{_factor(m)} × {_factor(x)}" for m, x in self.terms)
+        sum_ = " + ".join(f"{factor(m)} × {factor(x)}" for m, x in self.terms)
         what = "logit" if self.when == "before" else "weight"
         total = plain(float(self.stages[self.mixed][self.head, i, j]))
         words = f"New head {self.head}, query {query}, key {key}: {what} {sum_} = {total}. "
@@ -169,11 +170,13 @@ def mixing_payload(
     require_choice("when", when, WHEN)
     require_index(c, "a new head", head=head)
     i, j = require_entry(entry, len(group.words))
-    step = {"pre_mixing" if when == "before" else "post_mixing": torch.tensor(
-        numbers, dtype=torch.float64)[None]}  # fmt: skip
-    maps = multi_token_maps(group.q[None], group.k[None], scale=group.scale, **step)
-    stages = [maps.raw, maps.logits, maps.probs] if when == "before" else [
-        maps.raw, maps.probs, maps.weights]  # fmt: skip
+    tensor, q, k = torch.tensor(numbers, dtype=torch.float64)[None], group.q[None], group.k[None]
+    if when == "before":
+        maps = multi_token_maps(q, k, pre_mixing=tensor, scale=group.scale)
+        stages = (maps.raw, maps.logits, maps.probs)
+    else:
+        maps = multi_token_maps(q, k, post_mixing=tensor, scale=group.scale)
+        stages = (maps.raw, maps.probs, maps.weights)
     first, second, third = (x[0] for x in stages)
     return MixingPayload(
         words=group.words,
@@ -220,7 +223,3 @@ PRESETS: dict[str, Callable[[int], Mixing]] = {
 def preset_of(mixing: Mixing) -> str:
     """The preset that is this mixing; "" if none is."""
     return next((which for which, make in PRESETS.items() if make(len(mixing)) == mixing), "")
-
-
-def _factor(x: float) -> str:
-    return plain(x) if x >= 0 else f"({plain(x)})"

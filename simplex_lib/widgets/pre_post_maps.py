@@ -13,7 +13,7 @@ from torch import Tensor
 
 from simplex_lib.attention.multi_token import multi_token_maps
 from simplex_lib.widgets.kernel_editor_taps import Taps, Term, preset_of, read_kernel, terms_of
-from simplex_lib.widgets.kernel_editor_words import Inputs, name, plain, require_entry
+from simplex_lib.widgets.kernel_editor_words import Inputs, factor, name, plain, require_entry
 
 SPELLED = 2  # terms of a sum written out
 
@@ -87,7 +87,7 @@ class PrePostPayload:
         if not found:
             return total
         more = len(found) - SPELLED
-        spelled = [plain(x) for x in found[:SPELLED]] + ([f"{more} more"] if more > 0 else [])
+        spelled = [factor(x) for x in found[:SPELLED]] + ([f"{more} more"] if more > 0 else [])
         return f"{' + '.join(spelled)} = {total}" if len(spelled) > 1 else total
 
     def _ahead(self, row: Row) -> str:
