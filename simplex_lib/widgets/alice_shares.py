@@ -65,10 +65,9 @@ class AlicePayload:
         if not right:
             return f"No sentence holds both {a} and {b}. {self._sums()}"
         if len(right) > 1:
-            shown = _listed([n + 1 for n in right])
             totals = {name: sum(self.shares[name][n] for n in right) for name in HEADS}
-            text = f"Sentences {shown} hold both {a} and {b}; attention on them together: "
-            return text + f"{_shares(totals)}. {self._sums()}"
+            text = f"{_sentences(right).capitalize()} hold both {a} and {b}; attention on them "
+            return text + f"together: {_shares(totals)}. {self._sums()}"
         n = right[0]
         text = f"Sentence {n + 1} alone holds {a} and {b}; attention on it: "
         text += f"{_shares({name: self.shares[name][n] for name in HEADS})}. "
@@ -83,17 +82,18 @@ class AlicePayload:
             rest = [x for j, x in enumerate(self.sums) if j not in ends]
             text += f", at most {max(others)} at the others" if others else ""
             return text + f" and at most {max(rest)} elsewhere."
-        if right and set(right) <= set(best) and top == 4:
-            return f"The kernel's sum is {top} there, and as much in {self._rivals()}."
-        if right:
+        if len(right) == 1:
             n = right[0]
-            return (
-                f"The kernel's largest sum, {top}, is in sentence "
-                f"{_listed([n + 1 for n in best])}: it reads {self.reach} "
-                f"word{'s' * (self.reach > 1)} before a full stop, and sentence {n + 1} has "
-                f"{len(self.rows[n]) - 1}."
-            )
-        return f"The kernel's largest sum is {top}, in sentence {_listed([n + 1 for n in best])}."
+            own = self.sums[self.rows[n][-1]]
+            if own < 4:
+                return (
+                    f"The kernel's sum is only {own} at its full stop: it reads {self.reach} "
+                    f"word{'s' * (self.reach > 1)} back, and the sentence has "
+                    f"{len(self.rows[n]) - 1}."
+                )
+            more = f"as much in {self._rivals()}" if own == top else f"{top} in {self._rivals()}"
+            return f"The kernel's sum is {own} there, and {more}."
+        return f"The kernel's largest sum is {top}, in {_sentences(best)}."
 
     def _rivals(self) -> str:
         """Sentences that hold one word at most and have the same sum, and why."""
@@ -165,6 +165,8 @@ def _shares(totals: dict[str, float]) -> str:
     return ", ".join(f"{name} {share(x)}" for name, x in totals.items())
 
 
-def _listed(numbers: list[int]) -> str:
-    words = [str(n) for n in numbers]
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+def _sentences(rows: list[int]) -> str:
+    words = [str(n + 1) for n in rows]
+    if len(words) == 1:
+        return f"sentence {words[0]}"
+    return f"sentences {', '.join(words[:-1])} and {words[-1]}"
