@@ -59,9 +59,12 @@ class Alice(Widget):
             elsewhere = max(sums[:-1], default=0)
             given = [share(p.shares[name][n]) for name in HEADS]
             rows.append((n + 1, p.text(n), sums[-1], elsewhere, *given))
-        head = ["sentence", "words", "sum at .", "largest before", *HEADS]
+        head = ["", "sentence", "sum at .", "before", *HEADS]
         on = p.story.right[0] if p.story.right else None
-        caption = f"Sums of the kernel, and attention on each sentence at beta = {p.beta:g}"
+        caption = (
+            "The kernel's sum at the full stop and the largest before it; attention of three heads "
+            f"at beta = {p.beta:g}"
+        )
         return f'<div style="overflow-x: auto">{table(head, rows, caption=caption, on=on)}</div>'
 
     def controls(self) -> dict[str, Any]:

@@ -15,7 +15,11 @@ from simplex_lib.widgets.alice_shares import (
 from simplex_lib.widgets.kit import COLOURS, fit_slider, fit_step
 from simplex_lib.widgets.match3_view import shade
 
-BAR = 62  # of full length, in pixels
+BAR = 54  # of full length, in pixels
+GRID = (
+    f"display: grid; grid-template-columns: 28px minmax(120px, 262px) repeat(3, {BAR + 64}px); "
+    "align-items: center;"
+)
 INKS = ("out", "key", "query")  # of ?, the first and the second word
 LINES = ("dotted", "solid", "dashed")
 
@@ -49,18 +53,18 @@ def board(p: AlicePayload, dark: bool) -> str:
     rows = "".join(_row(p, n, dark) for n in range(len(p.rows)))
     return (
         '<div class="sx-board" style="display: block; min-height: 0">'
-        f"{_head(p)}{rows}{_taps(p, dark)}</div>"
+        f"{_head(p, dark)}{rows}{_taps(p, dark)}</div>"
     )
 
 
-def _head(p: AlicePayload) -> str:
-    names = "".join(
-        f'<span style="width: {BAR + 56}px; font-weight: 600">{name}</span>' for name in HEADS
-    )
+def _head(p: AlicePayload, dark: bool) -> str:
+    names = "".join(f'<span style="font-weight: 600">{name}</span>' for name in HEADS)
+    first, second = map(html.escape, p.story.asked)
+    found = f"{_seeker(0, '?', dark)}, {_seeker(1, first, dark)}, {_seeker(2, second, dark)}"
     return (
-        '<div style="display: flex; flex-wrap: wrap; font-size: 0.93em; line-height: 1.3">'
-        '<span style="width: 292px">words, and under them the kernel\'s sum</span>'
-        f"{names}</div>"
+        f'<div style="{GRID} font-size: 0.93em; line-height: 1.35; align-items: end">'
+        f'<span style="grid-column: 1 / 3">found by {found};<br>under a word, the kernel\'s sum'
+        f"</span>{names}</div>"
     )
 
 
@@ -68,14 +72,12 @@ def _row(p: AlicePayload, n: int, dark: bool) -> str:
     """One sentence: its tokens with their sums, and what each head gives it."""
     tokens = "".join(_token(p, j, dark) for j in p.rows[n])
     right = n in p.story.right
-    mark = f'<span style="width: 26px">{"✓" if right else ""} {n + 1}</span>'
     bars = "".join(_bar(p.shares[name][n], right, dark) for name in HEADS)
     weight = "font-weight: 700;" if right else ""
     return (
-        '<div style="display: flex; flex-wrap: wrap; align-items: center; padding: 2px 0; '
-        f'border-top: 1px solid var(--sx-thin); {weight}">{mark}'
-        f'<span style="display: flex; flex-wrap: wrap; gap: 2px; width: 266px">{tokens}</span>'
-        f"{bars}</div>"
+        f'<div style="{GRID} padding: 2px 0; border-top: 1px solid var(--sx-thin); {weight}">'
+        f"<span>{'✓ ' if right else ''}{n + 1}</span>"
+        f'<span style="display: flex; flex-wrap: wrap; gap: 2px">{tokens}</span>{bars}</div>'
     )
 
 
@@ -84,15 +86,14 @@ def _token(p: AlicePayload, j: int, dark: bool) -> str:
     seeks = next((row for row in range(3) if p.raw[row][j]), None)
     under = ""
     if seeks is not None:
-        colour = COLOURS[dark][INKS[seeks]]
-        under = f"text-decoration: underline {LINES[seeks]} {colour} 2px; "
+        under = _under(seeks, dark)
     back, ink = shade(p.sums[j] / 2 - 1, dark)
     frame = f"outline: 2px solid {COLOURS[dark]['ink']}; " if chosen else ""
     title = f"key {j}, {html.escape(word)}: sum {p.sums[j]}"
     return (
         f'<span data-cell="key:{j}" title="{title}" style="display: inline-block; cursor: pointer; '
         f'text-align: center; line-height: 1.25; font-size: 0.93em; {frame}">'
-        f'<span style="display: block; padding: 0 4px; {under}text-underline-offset: 3px">'
+        f'<span style="display: block; padding: 0 4px; {under}">'
         f"{html.escape(word)}</span>"
         f'<span style="display: block; background: {back}; color: {ink}; margin-top: 2px">'
         f"{p.sums[j]}</span></span>"
@@ -102,7 +103,7 @@ def _token(p: AlicePayload, j: int, dark: bool) -> str:
 def _bar(x: float, right: bool, dark: bool) -> str:
     ink = COLOURS[dark]["out" if right else "key"]
     return (
-        f'<span style="width: {BAR + 56}px; display: flex; align-items: center; gap: 4px; '
+        f'<span style="display: flex; align-items: center; gap: 4px; '
         'font-size: 0.93em; font-variant-numeric: tabular-nums">'
         f'<span style="display: block; width: {BAR}px; height: 11px; '
         f'border-bottom: 1px solid var(--sx-line)"><span style="display: block; height: 100%; '
@@ -121,11 +122,9 @@ def _taps(p: AlicePayload, dark: bool) -> str:
     lines = []
     for row in range(3):
         cells = "".join(_tap(p, row, at, n, dark) for at, n in enumerate(p.read))
-        colour = COLOURS[dark][INKS[row]]
-        look = f"text-decoration: underline {LINES[row]} {colour} 2px; text-underline-offset: 3px"
+        found = _seeker(row, html.escape(asked[row]), dark)
         lines.append(
-            f'<tr><th scope="row" style="text-align: right"><span style="{look}">'
-            f"{html.escape(asked[row])}</span></th>{cells}"
+            f'<tr><th scope="row" style="text-align: right">{found}</th>{cells}'
             f'<th style="padding-left: 8px">= {p.parts[row]}</th></tr>'
         )
     total = " + ".join(str(x) for x in p.parts)
@@ -138,6 +137,16 @@ def _taps(p: AlicePayload, dark: bool) -> str:
         f'<table class="sx-grid"><thead><tr><th></th>{heads}<th></th></tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table></div>"
     )
+
+
+def _under(row: int, dark: bool) -> str:
+    """A line under what a row of the question finds."""
+    ink = COLOURS[dark][INKS[row]]
+    return f"text-decoration: underline {LINES[row]} {ink} 2px; text-underline-offset: 3px; "
+
+
+def _seeker(row: int, word: str, dark: bool) -> str:
+    return f'<span style="{_under(row, dark)}">{word}</span>'
 
 
 def _tap(p: AlicePayload, row: int, at: int, n: int | None, dark: bool) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
 
 from simplex_lib.errors import kind
@@ -19,6 +20,7 @@ from simplex_lib.training.blocks_run import Settings, block_training
 from simplex_lib.training.loop import Training
 
 TELL_SECONDS = 0.25  # at least, between two calls of tell
+MOST_THREADS = 2  # of torch: steps are small, and the learner goes on working
 STOP_SECONDS = 10.0  # at most, for the step that is under way
 
 
@@ -135,7 +137,8 @@ class Runner:
             thread.join(STOP_SECONDS)
 
     def _train(self) -> None:
-        told = -math.inf
+        told, threads = -math.inf, torch.get_num_threads()
+        torch.set_num_threads(min(threads, MOST_THREADS))
         try:
             while not self._halt.is_set() and not self.over:
                 waiting = [run for run in self.runs if not run.over]
@@ -147,6 +150,7 @@ class Runner:
                     told = time.monotonic()
                     self.tell()
         finally:
+            torch.set_num_threads(threads)
             self.running = self.stopping = False
             self.tell()
 

@@ -10,7 +10,6 @@ from simplex_lib.widgets.live_training_curves import (
     Line,
     Snapshot,
     TrainingPayload,
-    one_digit,
     percent,
     span,
 )
@@ -34,7 +33,7 @@ def slider(p: TrainingPayload, every: int) -> Any:
 
     return ipywidgets.IntSlider(
         value=p.read, min=0, max=p.steps, step=every, description="read at step",
-        style=dict(description_width="initial"), layout=dict(width="330px", margin="2px 10px"),
+        style=dict(description_width="initial"), layout=dict(width="296px", margin="2px 0 2px 9px"),
     )  # fmt: skip
 
 
@@ -83,7 +82,7 @@ def _bar(run: Snapshot, look: int, p: TrainingPayload, dark: bool) -> str:
     cells = (
         (f"step {run.step} of {run.steps}", 104),
         (error, 88),
-        (f"{run.seconds:.1f} s", 50),
+        (f"{run.seconds:.1f} s" if run.curve else "", 50),
         (state, 0),
     )
     words = "".join(
@@ -164,10 +163,14 @@ def _legend(p: TrainingPayload) -> str:
 def _reading(p: TrainingPayload) -> str:
     """What the vertical line reads, in words."""
     parts = []
-    for name, here, recorded in p.readings:
-        text = "not yet" if here is None else percent(here)
-        if recorded:
-            text += f" (recorded: {span(min(recorded), max(recorded), one_digit)})"
+    for look, (name, here, recorded) in enumerate(p.readings):
+        old = f"recorded {span(min(recorded), max(recorded), percent)}" if recorded else ""
+        if here is not None:
+            text = percent(here) + (f" ({old})" if old else "")
+        elif p.live[look].points or not old:
+            text = "not measured" + (f" ({old})" if old else "")
+        else:
+            text = old
         parts.append(f"{html.escape(name)} {text}")
     room = f"min-height: {1.4 * math.ceil(len(p.runs) / 2):.1f}em"
     return f'<div style="{room}; line-height: 1.4">At step {p.read}: {"; ".join(parts)}</div>'

@@ -67,6 +67,7 @@ def _row(panels: Any, row: Row, head: int) -> None:
         for n, v in enumerate(values):
             axes.fill([n, n + 1, n + 1, n], [0, 0, 1, 1], diverging(v / size, False)[0])
         axes.set(ylim=(0, 1), yticks=[])
+        axes.tick_params(length=0)
     last = panels[-1]
     last.bar([n + 0.5 for n in range(len(row.probs))], row.probs, 0.85, color=colour["out"])
     last.set(ylim=(0, 1.05), yticks=[0, 1], xlim=(0, len(row.text)))

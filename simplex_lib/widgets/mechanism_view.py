@@ -22,9 +22,9 @@ def controls(p: MechanismPayload, choices: dict[str, Any]) -> dict[str, Any]:
 
     slide = ipywidgets.IntSlider
     found = dict(
-        model=made(ipywidgets.Dropdown, "model", "trained for", 280, options=list(MODELS)),
-        seed=made(slide, "seed", "seed", 150, max=99),
-        frame=made(slide, "frame", "measurement", 250, max=99),
+        model=made(ipywidgets.Dropdown, "model", "trained for", 262, options=list(MODELS)),
+        seed=made(slide, "seed", "seed", 130, max=99),
+        frame=made(slide, "frame", "measurement", 225, max=99),
         text=made(ipywidgets.Text, "text", "text", 520),
         head=made(slide, "head", "head", 150, max=1),
         key=made(slide, "key", "key", 300, max=999),
@@ -139,7 +139,7 @@ def _row(p: MechanismPayload, dark: bool) -> str:
     """A text with the borders of its blocks; under each token what the last query makes of it."""
     row, colour = p.row, COLOURS[dark]
     step = (WIDTH - NAMES - 6) / len(row.text)
-    edge, tall = 20, 15
+    edge, tall = 20, 18
     strips = [(f"raw logit, i − {n}" if n else "raw logit, i", row.raw[-1 - n])
               for n in reversed(range(len(row.raw)))]  # fmt: skip
     strips.append(("convolved", row.logits))
