@@ -299,7 +299,7 @@ predict(
         "12, as for the trilinear score": "The trilinear score adds 12 products. Count the products in four determinants.",
         "24": (
             "right",
-            "Six products a determinant, each of variance 1, and four determinants. In general 2d: with the scale $1/\\sqrt d$, the variance of the logits is 2.",
+            "Six products a determinant, each of variance 1, and four determinants. In general 2d, so $1/\\sqrt{2d}$ would bring it to 1. This course keeps the $1/\\sqrt d$ of the trilinear score, one rule for both, and lives with a variance of 2.",
         ),
         "0, since half of the products are subtracted": "The *mean* is 0. Variances add, for differences as well as for sums.",
     },
@@ -506,7 +506,7 @@ blank key is $(0, 0, 0, 0, 0, 0, 1)$, and the score is their plain dot product, 
 | first key | $\sin\beta,\ \cos\beta,\ 0$ | $-\sin\beta,\ -\cos\beta,\ 0$ | 0 |
 | second key | $0,\ 0,\ \cos\gamma$ | $0,\ 0,\ -\sin\gamma$ | 0 |
 
-One match and the blank share evenly: 1/2. Two matches get about 2/3. With none, all real pairs together get little, if $c$ is large. Choose a token and slide $c$: **from which $c$ on are all three answers right, if a share above 0.3 counts as yes?**
+One match and the blank share evenly: 1/2. Two matches get about 2/3. With none, all real pairs together get little, if $c$ is large. Choose a token and slide $c$: **from which $c$ on are all three answers right, if a share above 0.3 counts as yes?** (Look at the *paper's layout*; the one beside it comes further below.)
 """
 
 # %%
@@ -583,7 +583,7 @@ predict(
         "Random numbers": "Most random triples miss by a lot and score far below c. Such inputs are kind.",
         "The same number v at every token, with 3v one more than a multiple of M": (
             "right",
-            "Then every one of the s² pairs is a near miss, by one, and all of them together stand against a single blank pair.",
+            "Then every one of the s² pairs is a near miss, by one, and all of them together stand against a single blank pair. (If 3 divides M there is no such v, and a slightly smaller c would do.)",
         ),
         "Numbers that are all different": "Then the sums are spread over the clock, and only few of them are near misses.",
     },
@@ -595,7 +595,7 @@ A near miss scores $c\cos(2\pi/M)$, less than the blank pair by $c\,g$ with the 
 
 $$\frac{r}{1+r}, \qquad r = s^2 e^{-cg}, \qquad g = 1 - \cos\frac{2\pi}{M} \approx \frac{2\pi^2}{M^2},$$
 
-and that has to stay below 0.3. Exercise 3.6 solves it for $c$, which grows like $M^2 \ln s$. With $s = 8$ and $M = 64$, $g$ is 0.0048 and $c$ must exceed 1,040. On the worst input nothing here is wasted. Random inputs would never tell you: here are the wrong answers for parts of a sufficient $c$.
+and that has to stay below 0.3. Exercise 3.6 solves it for $c$, which grows like $M^2 \ln s$. With $s = 8$ and $M = 64$, $g$ is 0.0048 and $c$ must be about 1,040. On the worst input nothing here is wasted. Random inputs would never tell you: here are the wrong answers for parts of a sufficient $c$.
 """
 
 # %%
@@ -711,7 +711,7 @@ for modulus in (5, 17, 37, 97, 401, 1601, 3203):
 
 # %% [markdown]
 r"""
-In these runs float32 is exact up to $M = 1601$ and no longer at 3203; bfloat16, in which language models compute, fails from 17 on. So "one head solves Match3 for every $M$" is a theorem about real numbers. Large logits need digits, and a model in bfloat16 has to find another way.
+In these runs float32 is exact up to $M = 1601$ and no longer at 3203; bfloat16, in which language models compute, fails from 17 on with the blank pair and from 37 on with the blank token. So "one head solves Match3 for every $M$" is a theorem about real numbers. Large logits need digits, and a model in bfloat16 has to find another way.
 
 ### And learned from nothing?
 

@@ -44,7 +44,7 @@ predict(
             "right",
             "$(q_i \\circ k'_3) \\cdot k_j$: the second key rewrites the query. This chapter merges the query with the keys of the shorter window in just this way.",
         ),
-        "Those of ordinary attention, with the query $q_i + k'_3$": "A sum would give $q_i \\cdot k_j + k'_3 \\cdot k_j$: two scores of single keys. The trilinear score multiplies, coordinate by coordinate.",
+        "Those of ordinary attention, with the query $q_i + k'_3$": "A sum would give $q_i \\cdot k_j + k'_3 \\cdot k_j$, a sum of two dot products. The trilinear score multiplies, coordinate by coordinate.",
         "The same for every first key": "The first key still enters, as the k_j of the dot product.",
         "They cannot be had without the cube": "They are one slice of the cube, and a slice needs only $q$, $k$ and the one vector $k'_3$.",
     },
@@ -418,7 +418,7 @@ predict(
 
 # %% [markdown]
 r"""
-Now plan. In the plane below, windows on the green line cost as many operations as dot-product attention over 49,152 tokens, those on the blue curve have equal caches, and the diamonds are Table 1. Go to half that length: which of the paper's windows still fit?
+Now plan. In the plane below, windows on the green line cost as many operations as dot-product attention over 49,152 tokens, those on the blue curve have equal caches, and the diamonds are Table 1. Go to half that length, 24,576: which of the paper's windows still fit?
 """
 
 # %%
@@ -435,7 +435,7 @@ The frame on the right is one tile: eight neighbouring queries with a window of 
 """
 
 # %%
-explore_windows(seq_len=40, w1=20, w2=4, query=27, tile=8, kv_block=8)
+explore_windows(seq_len=40, w1=16, w2=4, query=27, tile=8, kv_block=8)
 
 # %% [markdown]
 r"""

@@ -19,6 +19,7 @@ from simplex_lib.widgets.explorer.recipes import ALL
 
 WHOLE = 64  # a map of this many keys a side is drawn whole; of a longer text, the last ones
 TOP = 24  # pairs in the table, for each mode
+ROUNDING = 5e-7  # probabilities that differ by less are called alike
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,7 @@ def _rows_by_mode(maps: dict, p: np.ndarray, origin: int, has_logits: bool) -> d
     by_mode["asymmetry"] = rows(np.where(lead > 0, lead, np.nan))
     if maps["difference"] is not None:
         gap = np.abs(maps["difference"])
-        by_mode["difference"] = rows(np.where(gap > 0, gap, np.nan))
+        by_mode["difference"] = rows(np.where(gap > ROUNDING, gap, np.nan))
     return by_mode
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from simplex_lib.widgets.explorer.explaining import Explained
+from simplex_lib.widgets.explorer.explaining import ROUNDING, Explained
 from simplex_lib.widgets.explorer.recipes import ALL, FIRST, SECOND
 
 OWN_UNIT = {"rows": ("first", "second"), "columns": ("second", "first")}
@@ -75,7 +75,7 @@ def _asymmetry(x: Explained, query: str, rows: tuple, tokens: tuple[str, ...]) -
 
 
 def _difference(x: Explained, query: str, rows: tuple, tokens: tuple[str, ...]) -> str:
-    if x.difference is None or not rows or abs(rows[0].prob - rows[0].other) < 5e-7:
+    if x.difference is None or not rows or abs(rows[0].prob - rows[0].other) < ROUNDING:
         return f"{query} gives every pair the same probability in both tensors."
     r, gap = rows[0], float(np.nansum(np.abs(x.difference))) / 2
     return (
