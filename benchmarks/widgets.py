@@ -22,6 +22,7 @@ MAKE = """import torch
 from simplex_lib.widgets import explore_einsum, explore_heads, explore_online, explore_plane
 from simplex_lib.widgets import explore_match3, explore_rotation
 from simplex_lib.widgets import explore_windows, plan_windows
+from simplex_lib.widgets import compare_pre_post, edit_kernel, edit_mixing
 def random(*shape):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
 """
@@ -63,6 +64,27 @@ CASES = {  # name: (call, what gets the focus, key)
     "windows, s from 48 down": ("explore_windows(48, 16, 12, 47)", SLIDER.format(0), "ArrowLeft"),
     "planner, w1": ("plan_windows(w1=1)", SLIDER.format(3), "ArrowRight"),
     "planner, length": ("plan_windows()", SLIDER.format(0), "ArrowLeft"),
+    "kernel editor, tap": (
+        *("edit_kernel(entry=(11, 4))", ".sx-panel-kernel td[tabindex='0']"),
+        "+",
+    ),
+    "kernel editor, 6 x 11 taps, entry": (
+        *("edit_kernel(kernel='constant', c_q=6, c_k=11)", ".sx-panel-logits td[tabindex='0']"),
+        "ArrowRight",
+    ),
+    "mixing editor, number": ("edit_mixing()", ".sx-panel-mixing td[tabindex='0']", "+"),
+    "mixing editor, 4 heads, entry": (
+        *(
+            "edit_mixing(random(1, 4, 10, 8), random(1, 4, 10, 8))",
+            ".sx-panel-h0s2 td[tabindex='0']",
+        ),
+        "ArrowUp",
+    ),
+    "pre and post, tap": ("compare_pre_post()", ".sx-panel-kernel td[tabindex='0']", "+"),
+    "pre and post, entry": (
+        *("compare_pre_post()", ".sx-panel-post td[tabindex='0']"),
+        "ArrowUp",
+    ),
 }
 WATCH = """() => {
   window.times = [];

@@ -11,15 +11,14 @@ from torch import Tensor
 
 from simplex_lib.widgets import kernel_editor_view as view
 from simplex_lib.widgets.kernel_editor_board import Editor, Panel
-from simplex_lib.widgets.kernel_editor_taps import (
-    KernelPayload,
-    kernel_payload,
+from simplex_lib.widgets.kernel_editor_presets import (
     preset,
     read_kernel,
     resized,
     tap_name,
     with_tap,
 )
+from simplex_lib.widgets.kernel_editor_taps import KernelPayload, kernel_payload
 from simplex_lib.widgets.kernel_editor_words import Inputs, read_inputs
 
 

@@ -7,17 +7,16 @@ import torch
 from torch import Tensor
 
 from simplex_lib.widgets.kernel_editor_board import Panel
-from simplex_lib.widgets.kernel_editor_taps import (
+from simplex_lib.widgets.kernel_editor_presets import (
     FAR,
     PRESETS,
     TALLEST,
     WIDEST,
-    KernelPayload,
     Taps,
-    kernel_payload,
     key_shift,
     preset_of,
 )
+from simplex_lib.widgets.kernel_editor_taps import KernelPayload, kernel_payload
 from simplex_lib.widgets.kernel_editor_words import Inputs, name, plain
 from simplex_lib.widgets.kit import table
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from simplex_lib.errors import check_inputs, kind, require_groups
+from simplex_lib.errors import check_inputs, kind, require_groups, require_scale
 from simplex_lib.widgets.kit import require_index, signed
 
 TEXT, QUESTION = "alice saw the white rabbit under the tree", "alice see the rabbit"
@@ -58,6 +58,7 @@ def read_inputs(
     if size["b"] != 1:
         raise ValueError(f"q must be one sequence, (1, h, s, d); got {tuple(q.shape)}.")
     _require_length("q", size["s"])
+    require_scale(scale)
     rate = size["d"] ** -0.5 if scale is None else scale
     found = Inputs(
         q[0, head].detach().double().cpu(),
@@ -113,6 +114,12 @@ def plain(x: float) -> str:
 def factor(x: float) -> str:
     """The same before or after a sign: (−1.5)."""
     return plain(x) if x >= 0 else f"({plain(x)})"
+
+
+def equals(*numbers: float) -> str:
+    """The sign between a sum and its total: ≈ where a shown number is rounded."""
+    shown = (float(plain(x).replace("−", "-").replace(",", "")) for x in numbers)
+    return "=" if all(abs(a - b) < 1e-9 for a, b in zip(shown, numbers, strict=True)) else "≈"
 
 
 def require_entry(entry: Any, s: int) -> tuple[int, int]:

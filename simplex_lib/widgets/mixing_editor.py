@@ -10,7 +10,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from simplex_lib.widgets.kernel_editor_board import Editor, Panel
-from simplex_lib.widgets.kernel_editor_taps import with_tap
+from simplex_lib.widgets.kernel_editor_presets import with_tap
 from simplex_lib.widgets.kernel_editor_view import OWN, map_panel, require_tap, short
 from simplex_lib.widgets.kernel_editor_words import name, plain
 from simplex_lib.widgets.kit import WIDTH, table

@@ -16,6 +16,7 @@ from simplex_lib.errors import check_inputs, kind, require_choice, require_group
 from simplex_lib.widgets.kernel_editor_words import (
     FARTHEST,
     MATCH,
+    equals,
     factor,
     name,
     plain,
@@ -83,8 +84,10 @@ class MixingPayload:
             return f"Key {key} comes after query {query}: the entry is hidden in every head."
         sum_ = " + ".join(f"{factor(m)} × {factor(x)}" for m, x in self.terms)
         what = "logit" if self.when == "before" else "weight"
-        total = plain(float(self.stages[self.mixed][self.head, i, j]))
-        words = f"New head {self.head}, query {query}, key {key}: {what} {sum_} = {total}. "
+        total = float(self.stages[self.mixed][self.head, i, j])
+        sign = equals(total, *(x for term in self.terms for x in term))
+        words = f"New head {self.head}, query {query}, key {key}: {what} {sum_} {sign} "
+        words += f"{plain(total)}. "
         rows = [stage[self.head, i, : i + 1].tolist() for stage in self.stages]
         if self.when == "before":
             share = rows[2][j]

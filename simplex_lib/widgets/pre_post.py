@@ -12,7 +12,7 @@ from torch import Tensor
 from simplex_lib.widgets import kernel_editor_view as view
 from simplex_lib.widgets.kernel_editor import KernelEditor
 from simplex_lib.widgets.kernel_editor_board import Panel
-from simplex_lib.widgets.kernel_editor_taps import preset, read_kernel
+from simplex_lib.widgets.kernel_editor_presets import preset, read_kernel
 from simplex_lib.widgets.kernel_editor_words import name, plain, read_inputs
 from simplex_lib.widgets.kit import table
 from simplex_lib.widgets.pre_post_maps import PrePostPayload, Row, pre_post_payload

@@ -12,8 +12,16 @@ import torch
 from torch import Tensor
 
 from simplex_lib.attention.multi_token import multi_token_maps
-from simplex_lib.widgets.kernel_editor_taps import Taps, Term, preset_of, read_kernel, terms_of
-from simplex_lib.widgets.kernel_editor_words import Inputs, factor, name, plain, require_entry
+from simplex_lib.widgets.kernel_editor_presets import Taps, preset_of, read_kernel
+from simplex_lib.widgets.kernel_editor_taps import Term, terms_of
+from simplex_lib.widgets.kernel_editor_words import (
+    Inputs,
+    equals,
+    factor,
+    name,
+    plain,
+    require_entry,
+)
 
 SPELLED = 2  # terms of a sum written out
 
@@ -83,12 +91,13 @@ class PrePostPayload:
         found = [t.product for row in self.terms[side] for t in row if t.product]
         found.sort(key=lambda x: -abs(x))
         i, j = self.entry
-        total = plain(float((self.logits if side == "pre" else self.post)[i, j]))
+        exact = float((self.logits if side == "pre" else self.post)[i, j])
+        total, sign = plain(exact), equals(exact, *found)
         if not found:
             return total
         more = len(found) - SPELLED
         spelled = [factor(x) for x in found[:SPELLED]] + ([f"{more} more"] if more > 0 else [])
-        return f"{' + '.join(spelled)} = {total}" if len(spelled) > 1 else total
+        return f"{' + '.join(spelled)} {sign} {total}" if len(spelled) > 1 else total
 
     def _ahead(self, row: Row) -> str:
         if row.second is None:
