@@ -102,8 +102,10 @@ class AlicePayload:
             if n in self.story.right:
                 continue
             words = [self.story.words[j] for j in self.rows[n]]
-            twice = next((x for x in self.story.asked if words.count(x) > 1), None)
-            why = f"{twice} twice adds up to the same" if twice else "its taps reach its neighbour"
+            counts = {word: words.count(word) for word in self.story.asked}
+            word = max(counts, key=lambda word: counts[word])
+            times = "twice" if counts[word] == 2 else f"{counts[word]} times"
+            why = f"{word} stands {times}" if counts[word] > 1 else "its taps reach its neighbour"
             parts.append(f"sentence {n + 1}, where {why}")
         return " and ".join(parts)
 

@@ -45,7 +45,10 @@ def controls(p: AlicePayload, choices: dict[str, Any]) -> dict[str, Any]:
 
 
 def adapt(controls: dict[str, Any], p: AlicePayload) -> None:
-    fit_slider(controls["key"], len(p.story.words))
+    slider, size = controls["key"], len(p.story.words)
+    slider.max = max(slider.max, size - 1)
+    slider.value = p.key  # before its range gets shorter, which would choose another
+    fit_slider(slider, size)
     fit_step(controls["beta"], p.beta, 0.5)
 
 

@@ -60,12 +60,14 @@ def _kernel(axes: Any, kernel: list[list[float]], size: float, title: str) -> No
 
 
 def _row(panels: Any, row: Row, head: int) -> None:
+    from matplotlib.colors import to_rgb
+
     colour, c_q = COLOURS[False], len(row.raw)
     names = [f"raw, i − {c_q - 1 - n}" if n < c_q - 1 else "raw, i" for n in range(c_q)]
     for axes, values in zip(panels, [*row.raw, row.logits], strict=False):
         size = max(abs(v) for v in values) or 1.0
-        for n, v in enumerate(values):
-            axes.fill([n, n + 1, n + 1, n], [0, 0, 1, 1], diverging(v / size, False)[0])
+        cells = [[to_rgb(diverging(v / size, False)[0]) for v in values]]
+        axes.imshow(cells, extent=(0, len(values), 0, 1), aspect="auto", interpolation="nearest")
         axes.set(ylim=(0, 1), yticks=[])
         axes.tick_params(length=0)
     last = panels[-1]

@@ -34,9 +34,12 @@ def controls(p: MechanismPayload, choices: dict[str, Any]) -> dict[str, Any]:
 
 
 def adapt(controls: dict[str, Any], p: MechanismPayload) -> None:
-    fit_slider(controls["seed"], 1 + len(p.others))
-    fit_slider(controls["frame"], len(p.steps))
-    fit_slider(controls["key"], len(p.row.text))
+    sizes = dict(seed=1 + len(p.others), frame=len(p.steps), key=len(p.row.text))
+    for name, size in sizes.items():
+        slider, value = controls[name], getattr(p, name)
+        slider.max = max(slider.max, size - 1)
+        slider.value = value  # before its range gets shorter, which would choose another
+        fit_slider(slider, size)
 
 
 def board(p: MechanismPayload, dark: bool) -> str:
