@@ -29,15 +29,22 @@ from simplex_lib.checks.ch06_drawn import (
     counted,
     draw_all,
     expected,
+    texts_repeat,
     too_far,
 )
 from simplex_lib.checks.exercise import Rejected
 
 
 def texts_differ(x: Drawing) -> Rejected | None:
-    if (x.blocks == x.blocks[:1]).all():
-        return Rejected("one text for all", f"All {TEXTS:,} texts of a call have the same blocks.")
-    return None
+    if (x.tokens == x.tokens[:1]).all():
+        return Rejected("one text for all", f"All {TEXTS:,} texts of a call are the same.")
+    size = x.size
+    block = math.perm(size.alphabet, size.n)
+    others = block - math.perm(size.n, size.question) * math.perm(
+        size.alphabet - size.question, size.n - size.question
+    )
+    ways = size.blocks * block * math.perm(size.n, size.question) * others ** (size.blocks - 1)
+    return texts_repeat(x.tokens, ways, str(size))
 
 
 def target_is_uniform(x: Drawing) -> Rejected | None:
@@ -73,7 +80,22 @@ def question_is_uniform(x: Drawing) -> Rejected | None:
             f"In all {texts:,} texts with {x.size}, the question has its letters in the order of "
             "the block. The order is free too.",
         )
+    if take > 1 and (x.question.diff(dim=1) > 0).all():
+        return Rejected(
+            "question in the order of the alphabet",
+            f"In all {texts:,} texts with {x.size}, the question has its letters in the order of "
+            "the alphabet. The order is free.",
+        )
     for place in range(take):
+        counts = counted(x.question[:, place], x.size.alphabet)
+        far = too_far(counts, 1 / x.size.alphabet, texts)
+        if far is not None:
+            times = expected(counts[far].item(), 1 / x.size.alphabet, texts)
+            return Rejected(
+                "letters of the question not uniform",
+                f"With {x.size}, letter {place} of the question, counted from 0, is "
+                f"{block_names(x.size.alphabet)[far]} {times}.",
+            )
         counts = counted(at[:, place], n)
         far = too_far(counts, 1 / n, texts)
         if far is not None:
@@ -206,8 +228,8 @@ PROPERTIES = (
     answer_is_the_last_letter,
     texts_differ,
     target_is_uniform,
-    question_is_uniform,
     letters_are_uniform,
+    question_is_uniform,
     wrong_blocks_are_free,
     wrong_blocks_are_independent,
 )

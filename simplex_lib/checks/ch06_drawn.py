@@ -95,6 +95,19 @@ def tally(bad: Tensor) -> str:
     return f"In all {len(bad):,} texts" if n == len(bad) else f"In {n:,} of {len(bad):,} texts"
 
 
+def texts_repeat(tokens: Tensor, ways: int, sizes: str) -> Rejected | None:
+    """Texts that occur twice though there are far too many of them for that."""
+    n = len(tokens)
+    twice = n - len(tokens.unique(dim=0))
+    if not twice or n * n / (2 * ways) > 1e-6:
+        return None
+    return Rejected(
+        "texts repeated",
+        f"Of {n:,} texts with {sizes}, {twice:,} are copies of others in the same call. So many "
+        "different ones are possible that no two should be alike.",
+    )
+
+
 def expected(count: float, chance: float, n: int) -> str:
     where = f"where about {round(n * chance):,} are to be expected"
     return f"in {int(count):,} of {n:,} cases, {where}"

@@ -16,10 +16,10 @@ from simplex_lib.checks.exercise import Draw, Exercise, Rejected, Right, Wrong
 
 
 def metric_inputs(draw: Draw, *, b: int, a: int, letters: int, wrong: int) -> dict[str, Any]:
-    """About `wrong` tenths of the texts are wrong, each at some letters, a few in another order;
+    """About wrong − 1 tenths of the texts are wrong, each at some letters, a few in another order;
     where a is 3 or another odd number, the second letter is right in all texts."""
     answers = draw.integers(0, letters, b, a)
-    spoiled = draw.uniform(0, 10, b, 1) < wrong
+    spoiled = draw.uniform(0, 10, b, 1) < wrong - 1
     where = draw.uniform(0, 1, b, a) < 0.4
     kept = a > 1 and a % 2 == 1
     if kept:
@@ -28,7 +28,7 @@ def metric_inputs(draw: Draw, *, b: int, a: int, letters: int, wrong: int) -> di
     other = (answers + draw.integers(1, letters, b, a)) % letters
     predicted = torch.where(spoiled & where, other, answers)
     for row in range(0, b, 3):
-        if wrong and a > 1:
+        if wrong > 1 and a > 1:
             predicted[row, ::2] = answers[row, ::2].roll(1)
             if not kept:
                 predicted[row] = answers[row].roll(1)
@@ -97,13 +97,13 @@ METRIC = Exercise(
     minutes=4,
     inputs=metric_inputs,
     sizes=(
-        dict(b=3, a=2, letters=4, wrong=5),
-        dict(b=1, a=4, letters=3, wrong=0),
-        dict(b=7, a=1, letters=5, wrong=4),
-        dict(b=4, a=9, letters=26, wrong=10),
-        dict(b=5, a=3, letters=2, wrong=6),
-        dict(b=24, a=5, letters=12, wrong=3),
-        dict(b=1001, a=4, letters=12, wrong=1),
+        dict(b=3, a=2, letters=4, wrong=6),
+        dict(b=1, a=4, letters=3, wrong=1),
+        dict(b=7, a=1, letters=5, wrong=5),
+        dict(b=4, a=9, letters=26, wrong=11),
+        dict(b=5, a=3, letters=2, wrong=7),
+        dict(b=24, a=5, letters=12, wrong=4),
+        dict(b=1001, a=4, letters=12, wrong=2),
     ),
     truth=truth_metric,
     outputs=("share",),
@@ -221,5 +221,5 @@ METRIC = Exercise(
     variants=(),
     ask=ask_metric,
     same_dtype=False,
-    smallest=dict(letters=2, wrong=0),
+    smallest=dict(letters=2),
 )

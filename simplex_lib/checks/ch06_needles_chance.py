@@ -21,6 +21,7 @@ from simplex_lib.checks.ch06_drawn import (
     counted,
     draw_all,
     expected,
+    texts_repeat,
     too_far,
 )
 from simplex_lib.checks.ch06_needles import (
@@ -43,7 +44,10 @@ from simplex_lib.checks.exercise import Rejected
 def texts_differ(x: Drawing) -> Rejected | None:
     if (x.context == x.context[:1]).all():
         return Rejected("one text for all", f"All {TEXTS:,} texts of a call are the same.")
-    return None
+    length, k = x.size.context, x.size.needles
+    held = math.perm(KEYS, k) * VALUES**k * FILLERS ** (length - 2 * k)
+    ways = math.comb(length - k, k) * held * math.perm(k, x.size.asked)
+    return texts_repeat(x.tokens, ways, str(x.size))
 
 
 def arrangements_are_uniform(x: Drawing) -> Rejected | None:

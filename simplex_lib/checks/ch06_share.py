@@ -17,9 +17,10 @@ from simplex_lib.checks.exercise import Draw, Exercise, Right, Wrong
 def share_inputs(
     draw: Draw, *, b: int, h: int, blocks: int, n: int, question: int
 ) -> dict[str, Any]:
-    """Causal weights, some rows of them nearly all at one key."""
+    """Causal weights, those of some heads nearly all at one key, those of others nearly even."""
     t = blocks * (n + 1) + 1 + question
-    logits = 2 * draw.normal(b, h, t, t)
+    sharp = torch.where(torch.arange(h) % 2 == 0, 2.5, 0.5)
+    logits = sharp[:, None, None] * draw.normal(b, h, t, t)
     future = torch.ones(t, t, dtype=torch.bool).triu(1)
     weights = logits.masked_fill(future, float("-inf")).softmax(-1)
     return dict(weights=weights, target=draw.integers(0, blocks, b), n=n)

@@ -34,14 +34,14 @@ STEPS, MOMENTUM, RATES = 3, 0.9, (0.3, 0.7)
 def step_inputs(
     draw: Draw, *, b: int, t: int, a: int, v: int, d: int, gain: int, left: int
 ) -> dict[str, Any]:
-    """gain: of the weights, so that gradients are short or long; left: gradients that are there
-    before the first step."""
+    """gain: of the weights, so that gradients are short or long; left - 1: of the gradients
+    that are there before the first step."""
     if a > t:
         raise ValueError("an answer is no longer than the text")
     return dict(
         embedding=gain * draw.normal(v, d),
         head=draw.normal(v, d),
-        left=left * draw.normal(v, d),
+        left=(left - 1) * draw.normal(v, d),
         tokens=draw.integers(0, v, STEPS, b, t),
         answers=draw.integers(0, v, STEPS, b, a),
     )
@@ -109,8 +109,8 @@ def _require_step(model: nn.Module, before: list[Tensor], met: list[float]) -> N
     if not met and moved:
         raise Rejected(
             "by hand",
-            "You move the weights yourself; the optimizer takes no step. It keeps more than a "
-            "learning rate, momentum for instance, so let it move them.",
+            "The weights move, and the optimizer that was given takes no step. It keeps more than "
+            "a learning rate, momentum for instance, so let it move them.",
         )
     if not met:
         raise Rejected(
@@ -133,7 +133,7 @@ def _require_step(model: nn.Module, before: list[Tensor], met: list[float]) -> N
             "When the optimizer takes its step it finds no gradients. Either backward has not run "
             "before it, or the gradients were cleared in between.",
         )
-    if met[0] > 1.001 and 0 < left < 1.001:
+    if met[0] > 1.01 and abs(left - 1) < 1e-3:
         raise Rejected(
             "clipped too late",
             f"The optimizer uses gradients whose norm is {met[0]:.3f}, and they are clipped after "
@@ -195,12 +195,12 @@ STEP = Exercise(
     minutes=12,
     inputs=step_inputs,
     sizes=(
-        dict(b=2, t=5, a=1, v=4, d=3, gain=1, left=0),
-        dict(b=3, t=6, a=2, v=5, d=4, gain=1, left=0),
-        dict(b=1, t=4, a=3, v=7, d=5, gain=3, left=0),
-        dict(b=4, t=7, a=5, v=6, d=8, gain=2, left=3),
-        dict(b=3, t=9, a=1, v=6, d=7, gain=1, left=1),
-        dict(b=5, t=8, a=4, v=12, d=6, gain=1, left=2),
+        dict(b=2, t=5, a=1, v=4, d=3, gain=1, left=1),
+        dict(b=3, t=6, a=2, v=5, d=4, gain=1, left=1),
+        dict(b=1, t=4, a=3, v=7, d=5, gain=3, left=1),
+        dict(b=4, t=7, a=5, v=6, d=8, gain=2, left=4),
+        dict(b=3, t=9, a=1, v=6, d=7, gain=1, left=2),
+        dict(b=5, t=8, a=4, v=12, d=6, gain=1, left=3),
     ),
     truth=truth_step,
     outputs=("loss: step", "embedding: step token d", "head: step token d"),
@@ -337,5 +337,5 @@ STEP = Exercise(
     tolerance=1e-5,  # clip_grad_norm_ adds 1e-6 to the norm,
     ask=ask_step,
     same_dtype=False,
-    smallest=dict(v=2, gain=1, left=0),
+    smallest=dict(v=2),
 )
