@@ -88,10 +88,16 @@ def _calls(recorders: list[Recorder]) -> Rejected | None:
     if len(most.calls) < 2:
         return Rejected(
             "one call",
-            "Your test calls the attention once. Whether an output moves when later tokens change "
-            "takes two calls to tell.",
+            "Your test calls the attention once at most. Whether an output moves when later tokens "
+            "change takes two calls to tell.",
         )
-    pairs = most.pairs()
+    pairs = most.pairs
+    if not pairs and len({call.out.shape for call in most.calls}) > 1:
+        return Rejected(
+            "shapes",
+            "Your calls differ in more than the length of the sequence: no two of them share their "
+            "first tokens. Change later tokens, and nothing else.",
+        )
     if not pairs:
         return Rejected(
             "nothing changed",
@@ -145,7 +151,7 @@ def _accused(recorders: list[Recorder]) -> Rejected:
             f"{begin} Some of your tokens are NaN or infinite: a later value has the weight 0, and "
             "0 · NaN is NaN, as 0 · inf is. Take finite numbers.",
         )
-    largest = max(pair.largest for pair in recorder.pairs())
+    largest = max(pair.largest for pair in recorder.pairs)
     if largest > LEAK:
         return Rejected(
             "large numbers",
@@ -171,11 +177,11 @@ def _missed(recorders: list[Recorder]) -> Rejected:
     if found:
         return found
     for recorder in recorders:
-        pair = max(recorder.pairs(), key=lambda pair: pair.largest)
+        pair = max(recorder.pairs, key=lambda pair: pair.largest)
         if pair.largest > LEAK:
             return _let_pass(recorder, pair)
     for recorder in recorders:
-        never = [n for n in "qkv" if not any(n in pair.changed for pair in recorder.pairs())]
+        never = [n for n in "qkv" if not any(n in pair.changed for pair in recorder.pairs)]
         if recorder.trial.through <= set(never):
             tensors, word = " and ".join(never), "changes" if len(never) == 1 else "change"
             return Rejected(
@@ -185,7 +191,7 @@ def _missed(recorders: list[Recorder]) -> Rejected:
             )
     recorder = recorders[0]
     begin = f"Your test says False of an attention that {recorder.trial.says}."
-    pairs, needs = recorder.pairs(), recorder.trial.needs
+    pairs, needs = recorder.pairs, recorder.trial.needs
     longest = max(call.s for call in recorder.calls)
     if longest < needs:
         return Rejected(
@@ -253,6 +259,7 @@ TEST = Exercise(
         Wrong("never called", tests.wrong_never, "The attention is never called."),
         Wrong("one call", tests.wrong_nan, "One call shows no change."),
         Wrong("nothing changed", tests.wrong_no_clone, "All calls have the same tokens."),
+        Wrong("shapes", tests.wrong_shapes, "The calls have other heads."),
         Wrong("everything changed", tests.wrong_new_tokens, "Token 0 changes too."),
         Wrong("inverted", tests.written(invert=True), "True and False have changed places."),
         Wrong(

@@ -1,4 +1,4 @@
-"""Answers to exercise 5.2, tests of causality, wrong and right; the exercise is in `ch05_test.py`."""
+"""Answers to exercise 5.2, wrong and right; the exercise is in `ch05_test.py`."""
 
 from __future__ import annotations
 
@@ -72,6 +72,11 @@ def wrong_new_tokens(attention: Any) -> bool:
     return bool((one - two)[:, :, :4].abs().max() > LEAK)
 
 
+def wrong_shapes(attention: Any) -> bool:
+    one, two = attention(*tokens(2, 3, 8, 4)), attention(*tokens(2, 2, 8, 4))
+    return bool((one[:, :2] - two)[:, :, :4].isnan().any())
+
+
 def wrong_asserts(attention: Any) -> bool:
     assert not written()(attention), "it sees the future"
     return False
@@ -127,3 +132,7 @@ def right_last_token_of_each_length(attention: Any) -> bool:
 
 def _one_token(inputs: list[Tensor], cut: int, names: str) -> list[Tensor]:
     return [x + torch.randn_like(x) * (torch.arange(x.shape[2]) == cut)[:, None] for x in inputs]
+
+
+def nan_before(moved: Tensor, cut: int) -> Tensor:
+    return moved[:, :, :cut].isnan().double()

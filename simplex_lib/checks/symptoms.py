@@ -263,4 +263,82 @@ SYMPTOMS = (
         "place that is written to.",
         ("cache", "caches", "rolling", "ring", "decode", "streaming", "step", "generate"),
     ),
+    Symptom(
+        "The future leaks through a convolution (Multi-Token Attention)",
+        (
+            'The query axis is padded on both sides, as padding="same" does: rows of later queries '
+            "are read.",
+            "The logits above the diagonal were not put to 0 before the convolution reads them.",
+            "Entries above the diagonal that the convolution fills were not masked again: -inf for "
+            "logits, 0 for weights.",
+        ),
+        "Change the last token only, then the last two, and so on: no earlier output may move. "
+        "Then set all taps to 0 but one, and look at which tap lets it through.",
+        ("leak", "causal", "padding", "kernel", "conv2d", "taps", "test"),
+    ),
+    Symptom(
+        "NaN after a convolution or a mixing of logits, or only in its gradient",
+        (
+            "-inf went into the sum: a tap of 0 times -inf is NaN, a negative one gives +inf.",
+            "The mask came back afterwards and hid the NaN, while the gradient of a mixing still "
+            "multiplies 0 by -inf.",
+        ),
+        "Let a sum read 0 where something is hidden, tril() does it, and put -inf there right "
+        "before the softmax. To see: print([n for n, p in layer.named_parameters() if "
+        "not p.grad.isfinite().all()]).",
+        ("inf", "convolution", "mixing", "gradient", "multi-token", "tril"),
+    ),
+    Symptom(
+        "A kernel seems upside down, shifted or mirrored",
+        (
+            "torch's conv2d does not flip the kernel: its last row belongs to the query itself, "
+            "the row above to the query before.",
+            "The identity tap is not in the last row and the middle column.",
+            "The key axis has c_k - 1 zeros on one side in place of c_k // 2 on each.",
+        ),
+        "Set one tap to 1, all others to 0, and convolve a map of different numbers: the map moves "
+        "by one place, and the direction names the tap.",
+        ("identity", "flip", "cross-correlation", "row", "column", "tap", "padding"),
+    ),
+    Symptom(
+        "A model trains and its error does not fall",
+        (
+            "The plateau before the cliff: on the block task nothing happens for a while, and how "
+            "long that lasts depends on the seed and on how the kernel starts.",
+            "The gradients were cleared between backward and the optimizer's step, or the step "
+            "comes before backward.",
+            "The loss is taken at all positions, and most of the text cannot be predicted.",
+            "The logits are compared one position too early or too late.",
+            "The kernel learns at the rate of the other weights: Adam moves a weight by about the "
+            "learning rate a step, and a tap has to go from 0 to about 1.",
+        ),
+        "Train on one batch alone, again and again: the loss has to go to 0. If it does, look at "
+        "rates and steps; if not, at the five lines of the step and their order.",
+        ("loss", "plateau", "training", "zero_grad", "optimizer", "stuck", "learning rate"),
+    ),
+    Symptom(
+        "The check says that something I draw is not uniform",
+        (
+            "Something is drawn first and then mended, and the mending prefers some results: "
+            "needles moved aside, a letter exchanged, the target chosen among what fits.",
+            "The end of a range is left out, or the last place of a text.",
+            "Indices were sorted, or the first few were taken.",
+            "Something stays within one text what should be free: one filler, one order, values "
+            "that follow from keys.",
+        ),
+        "Draw 10,000 texts of the smallest size and count each result: torch.unique(x, dim=0, "
+        "return_counts=True). Then draw anew what does not fit instead of changing it.",
+        ("random", "generator", "distribution", "uniform", "needles", "blocks", "seed"),
+    ),
+    Symptom(
+        "Two calls with the same seed give different data, or always the same",
+        (
+            "One of the draws does not get the generator: torch.randperm, torch.rand, randint, "
+            "multinomial each want generator=generator.",
+            "Python's or NumPy's own randomness is used somewhere.",
+            "The seed is set inside, so that each call starts again.",
+        ),
+        "Call it twice with a new generator of seed 0 and compare, then twice with one generator.",
+        ("seed", "generator", "random", "manual_seed", "repeatable"),
+    ),
 )
