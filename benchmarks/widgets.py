@@ -75,10 +75,10 @@ CASES = {  # name: (call, what gets the focus, key)
     "mixing editor, number": ("edit_mixing()", ".sx-panel-mixing td[tabindex='0']", "+"),
     "mixing editor, 4 heads, entry": (
         *(
-            "edit_mixing(random(1, 4, 10, 8), random(1, 4, 10, 8))",
+            "edit_mixing(*[random(1, 4, 10, 8)] * 2, entry=(9, 0))",
             ".sx-panel-h0s2 td[tabindex='0']",
         ),
-        "ArrowUp",
+        "ArrowRight",
     ),
     "pre and post, tap": ("compare_pre_post()", ".sx-panel-kernel td[tabindex='0']", "+"),
     "pre and post, entry": (

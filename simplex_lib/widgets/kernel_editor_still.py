@@ -21,7 +21,7 @@ def still(panels: Sequence[Panel], across: int = 2) -> bytes:
     width = max(sum(_size(p)[0] for p in row) for row in rows)
     height = sum(max(_size(p)[1] for p in row) for row in rows)
     drawn = still_figure(width, height)
-    drawn.set_dpi(80)
+    drawn.set_dpi(96)
     drawn.set_layout_engine("none")
     top = height
     for row in rows:
@@ -57,8 +57,8 @@ def _draw(axes: Any, panel: Panel) -> None:
     left, above = _room(panel)
     text = dict(fontsize=7, ha="center", va="center")
     off, cut = set(panel.marks.get("off", [])), set(panel.marks.get("cut", []))
-    # numbers only in the rows of marked cells: each costs bytes in every chapter
-    told = {r for mark in ("now", "read") for r, _ in panel.marks.get(mark, [])}
+    # numbers only in rows that are read: each costs bytes in every chapter
+    told = {panel.at[0], *(r for r, _ in panel.marks.get("read", []))}
     axes.text(0.2, 0.7, maths_free(panel.title), fontsize=8.5, fontweight="bold", va="center")
     for r, word in enumerate(panel.down):
         axes.text(
@@ -75,7 +75,9 @@ def _draw(axes: Any, panel: Panel) -> None:
             at = (left + c, above + r)
             axes.add_patch(Rectangle(at, 1, 1, fc=paper, ec="#ffffff", lw=0.6, aa=False))
             if panel.edit or (r in told and cell_text(x) != "0"):
-                axes.text(at[0] + 0.5, at[1] + 0.52, cell_text(x), color=ink, **text)
+                axes.text(
+                    at[0] + 0.5, at[1] + 0.52, cell_text(x).replace("−", "-"), color=ink, **text
+                )
             if (r, c) in cut:
                 axes.plot(at[0] + 0.88, at[1] + 0.14, "s", color=READ, ms=1.6, mew=0, aa=False)
     for r, total in enumerate(["sum", *panel.sums] if panel.sums else []):
@@ -83,7 +85,7 @@ def _draw(axes: Any, panel: Panel) -> None:
     for mark, colour, wide in (
         ("near", "#e0b491", 0.5),
         ("read", READ, 1.4),
-        ("now", "#1c1f24", 1.8),
+        ("now", "#1c1f24", 1.4),
     ):
         for r, c in panel.marks.get(mark, []):
             at = (left + c + 0.05, above + r + 0.05)

@@ -103,7 +103,9 @@ class MixingEditor(Editor):
         c, old = len(p.heads), [short(head) for head in p.heads]
         return Panel(
             "mixing", "mixing", [f"new head {o}" for o in range(c)], old, p.mixing, "logits", 2.0,
-            note="Each row is a new head: how much it takes of every old one.", edit=True, cell=30,
+            note="Each row is a new head: how much it takes of every old one. "
+            f"New head {p.head} at the frame: {plain(p.total)}.",
+            edit=True, cell=30,
             at=(p.head, 0), marks={"read": [(p.head, e) for e in range(c)]},
         )  # fmt: skip
 

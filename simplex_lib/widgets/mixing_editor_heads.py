@@ -77,6 +77,11 @@ class MixingPayload:
         return list(zip(self.mixing[self.head], read, strict=True))
 
     @property
+    def total(self) -> float:
+        """What the terms add up to; 0 in the future."""
+        return float(self.stages[self.mixed][self.head, *self.entry])
+
+    @property
     def sentence(self) -> str:
         i, j = self.entry
         query, key = name(self.words, i), name(self.words, j)
@@ -84,10 +89,9 @@ class MixingPayload:
             return f"Key {key} comes after query {query}: the entry is hidden in every head."
         sum_ = " + ".join(f"{factor(m)} × {factor(x)}" for m, x in self.terms)
         what = "logit" if self.when == "before" else "weight"
-        total = float(self.stages[self.mixed][self.head, i, j])
-        sign = equals(total, *(x for term in self.terms for x in term))
+        sign = equals(self.total, *(x for term in self.terms for x in term))
         words = f"New head {self.head}, query {query}, key {key}: {what} {sum_} {sign} "
-        words += f"{plain(total)}. "
+        words += f"{plain(self.total)}. "
         rows = [stage[self.head, i, : i + 1].tolist() for stage in self.stages]
         if self.when == "before":
             share = rows[2][j]
