@@ -25,7 +25,7 @@ from simplex_lib.widgets.live_training_curves import (
     recorded_runs,
     training_payload,
 )
-from simplex_lib.widgets.live_training_runner import BlockRun, Runner, require_maker
+from simplex_lib.widgets.live_training_runner import BlockRun, Runner, let_go, require_maker
 from simplex_lib.widgets.presence import spot
 
 MOST = 4  # models
@@ -68,6 +68,7 @@ def train_blocks(
             "dot product, 2 layers": replace(DOT_PRODUCT, answer=answer),
         }
     made = [_made(name, run, seed) for name, run in _pairs(runs)]
+    let_go(made)
     if attention is not None:
         require_maker(attention)
         settings = made[0].settings if own is None else own
@@ -141,8 +142,9 @@ class TrainBlocks(Widget):
         self._runner.stop()
         runs = self._runner.runs
         new = max(run.seed for run in runs) + 1 if seed is None else seed
+        fresh = [run.again(new) for run in runs]
         self.earlier += [run for run in runs if run.training.curve]
-        self._runner = Runner([run.again(new) for run in runs], self.refresh)
+        self._runner = Runner(fresh, self.refresh)
         self.start()
 
     def refresh(self) -> None:
@@ -184,7 +186,7 @@ class TrainBlocks(Widget):
     def rows(self, controls: dict[str, Any]) -> list[list[Any]]:
         import ipywidgets
 
-        self._buttons = live_training_view.buttons(self._toggle, self.again)
+        self._buttons = live_training_view.buttons(self._toggle, self._anew)
         self.adapt(controls)
         wide = dict(width="100%", flex_flow="row wrap")
         row = [*self._buttons, controls["read"], spot(self._gone)]
@@ -211,6 +213,15 @@ class TrainBlocks(Widget):
         else:  # the page must not wait for a long step
             self._runner.stop(wait=False)
             self.refresh()
+
+    def _anew(self) -> None:
+        try:
+            self.again()
+        except Exception as wrong:  # from a layer of the learner's own, when it is made
+            self.refresh()
+            if self._view is not None:
+                text = f"⚠ {type(wrong).__name__}: {wrong} The runs are the ones before."
+                self._view.sentence.value = self._view._words(text)
 
     def _gone(self) -> None:
         """Its cell was deleted or run again: no thread stays."""

@@ -160,28 +160,27 @@ class TrainingPayload:
 
     def table(self) -> tuple[list[str], list[list[str]], int]:
         """Head, rows and the row that is read: errors at every measured step."""
-        head = ["step"]
+        columns: list[tuple[str, list[Line]]] = []
         for look, run in enumerate(self.runs):
-            head.append(f"{run.name}, %")
-            if any(line.look == look for line in self.recorded):
-                head.append("recorded, %")
+            recorded = [line for line in self.recorded if line.look == look]
+            if self.status != "ready" or not recorded:
+                columns.append((f"{run.name}, %", [self.live[look]]))
+                columns += [("recorded, %", recorded)] if recorded else []
+            else:
+                columns.append((f"{run.name}, recorded, %", recorded))
         at = self.measured_steps()
         while len(at) > MOST_ROWS:
             at = [*at[:-1][::2], at[-1]]
         rows = []
         for step in at:
             row = [str(step)]
-            for look, _ in enumerate(self.runs):
-                here = error_at(self.live[look].points, step, False)
-                row.append("" if here is None else f"{here:.1f}")
-                lines = [line for line in self.recorded if line.look == look]
-                if lines:
-                    old = [error_at(line.points, step, False) for line in lines]
-                    found = [x for x in old if x is not None]
-                    row.append(span(min(found), max(found), one_digit) if found else "")
+            for _, lines in columns:
+                errors = [error_at(line.points, step, False) for line in lines]
+                found = [x for x in errors if x is not None]
+                row.append(span(min(found), max(found), one_digit) if found else "")
             rows.append(row)
         on = min(range(len(at)), key=lambda n: abs(at[n] - self.read))
-        return head, rows, on
+        return ["step", *(name for name, _ in columns)], rows, on
 
     def measured_steps(self) -> list[int]:
         """Steps at which some curve has a point, and those that are still to come."""

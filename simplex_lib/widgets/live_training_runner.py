@@ -162,6 +162,13 @@ class _Current:
     runner: Runner | None = None
 
 
+def let_go(runs: Sequence[BlockRun]) -> None:
+    """Stop whoever trains one of these runs."""
+    runner = _Current.runner
+    if runner is not None and any(run is mine for run in runs for mine in runner.runs):
+        runner.stop()
+
+
 def _stop_at_exit() -> None:
     if _Current.runner is not None:
         _Current.runner.stop()

@@ -171,7 +171,7 @@ def _reading(p: TrainingPayload) -> str:
             text = "not measured" + (f" ({old})" if old else "")
         else:
             text = old
-        parts.append(f"{html.escape(name)} {text}")
+        parts.append(f"{html.escape(name)}: {text}")
     room = f"min-height: {1.4 * math.ceil(len(p.runs) / 2):.1f}em"
     return f'<div style="{room}; line-height: 1.4">At step {p.read}: {"; ".join(parts)}</div>'
 
