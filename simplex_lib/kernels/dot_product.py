@@ -146,7 +146,11 @@ def dq_kernel(
     DV: tl.constexpr,
     DOT: tl.constexpr,
 ):
-    """One program: dq of ROWS rows of one key head. dq = scale * sum_j dS k, dS = P (dP - delta)"""
+    """One program: dq of ROWS rows of one key head.
+
+    dq = scale * sum_j dS k with dS = P (dP - delta) and P = exp(logit - lse), which is cut off at
+    1: rounding moves a large logit by more than its distance from lse.
+    """
     g, b = tl.program_id(1).to(tl.int64), tl.program_id(2).to(tl.int64)
     first_row = tl.program_id(0) * ROWS
     row = first_row + tl.arange(0, ROWS)
@@ -176,7 +180,7 @@ def dq_kernel(
         if CAUSAL:
             visible = visible & (j[None, :] <= i[:, None])
         logits = tl.where(visible, logits - lse[:, None], float("-inf"))
-        p = tl.exp2(logits * LOG2_E)
+        p = tl.exp2(tl.minimum(logits, 0.0) * LOG2_E)
         dp = tl.dot(dout, tl.trans(v), input_precision="ieee")
         ds = p * (dp - delta[:, None])
         dq += tl.dot(ds.to(DOT), k, input_precision="ieee")
@@ -247,7 +251,7 @@ def dkv_kernel(
         if CAUSAL:
             visible = visible & (j[:, None] <= i[None, :])
         logits = tl.where(visible, logits - lse[None, :], float("-inf"))
-        p = tl.exp2(logits * LOG2_E)
+        p = tl.exp2(tl.minimum(logits, 0.0) * LOG2_E)
         dv_sum += tl.dot(p.to(DOT), dout, input_precision="ieee")
         dp = tl.dot(v, tl.trans(dout), input_precision="ieee")
         ds = p * (dp - delta[None, :])

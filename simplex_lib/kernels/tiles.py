@@ -54,12 +54,17 @@ def sees(i, key, window):
 
 
 class Blocks(NamedTuple):
-    """Sizes of tiles, powers of two: rows, keys, columns of keys and of values."""
+    """Sizes of tiles, powers of two: rows, keys, columns of keys and of values; warps a program."""
 
     rows: int
     keys: int
     d: int
     dv: int
+    warps: int = 4
+
+    def options(self) -> dict[str, int]:
+        sizes = dict(ROWS=self.rows, KEYS=self.keys, D=self.d, DV=self.dv)
+        return sizes | dict(num_warps=self.warps, num_stages=2)
 
 
 def choose_blocks(rows: int, keys: int, d: int, dv: int, dtype: torch.dtype) -> Blocks:
@@ -71,12 +76,14 @@ def choose_blocks(rows: int, keys: int, d: int, dv: int, dtype: torch.dtype) -> 
         dtype: of the inputs.
     """
     d, dv = power_of_two(d), power_of_two(dv)
-    row_bytes = max(d, dv) * dtype.itemsize
-    limit = 64 if row_bytes <= 256 else 32 if row_bytes <= 1024 else 16
+    # largest tiles that hardly spill registers on Hopper; products of float32 need more of them
+    width, half = max(d, dv), dtype != torch.float32
+    limit = 64 if half and width <= 128 else 32 if width <= (256 if half else 64) else 16
+    warps = 4 if half and width <= 64 else 8
     if MODE == "interpreter":
         limit = 128  # every operation of a program costs the same there, whatever its size
     rows, keys = min(limit, power_of_two(rows)), min(limit, power_of_two(keys))
-    return Blocks(rows=rows, keys=keys, d=d, dv=dv)
+    return Blocks(rows=rows, keys=keys, d=d, dv=dv, warps=warps)
 
 
 def power_of_two(n: int) -> int:
@@ -94,9 +101,9 @@ def launch(
 ) -> None:
     """Run a kernel whose arguments are tensors, each followed by its strides, and then others."""
     arguments = [argument for x in tensors for argument in (x, x.stride())]
-    sizes = dict(ROWS=blocks.rows, KEYS=blocks.keys, D=blocks.d, DV=blocks.dv)
+    options |= blocks.options() | dict(DOT=dot_dtype(tensors[0].dtype))
     with torch.cuda.device_of(tensors[0]):
-        kernel[grid](*arguments, *others, **sizes, DOT=dot_dtype(tensors[0].dtype), **options)
+        kernel[grid](*arguments, *others, **options)
 
 
 def dot_dtype(dtype: torch.dtype) -> tl.dtype:

@@ -7,7 +7,8 @@ every formula into that of dot-product attention (sums over the rows r that see 
     dP = n @ v1^T      dS = P * (dP - delta)     delta = sum_d dout * out - dlse
     dv1 += P^T @ n     dk1 += dS^T @ m           dq += scale * k2[k] * (dS @ k1)
 
-P is not kept from the forward pass: P = exp(S - lse). Each gradient is summed by the one program
+P is not kept from the forward pass: P = exp(S - lse), cut off at 1, since rounding moves a large S
+by more than its distance from lse. Each gradient is summed by the one program
 that owns it, in a fixed order: a tile of rows for dq, a tile of j for dk1 and dv1. The roles of the
 two keys are alike, so the kernel for dk1 and dv1 runs a second time, with the roles exchanged, for
 dk2 and dv2.
@@ -154,7 +155,7 @@ def dq_kernel(
             logits = tl.dot(merged, tl.trans(k1), input_precision="ieee")
             visible = sees_j & sees(i, k, window2)[:, None]
             logits = tl.where(visible, logits - lse[:, None], float("-inf"))
-            p = tl.exp2(logits * LOG2_E)
+            p = tl.exp2(tl.minimum(logits, 0.0) * LOG2_E)
             dp = tl.dot((dout * v2[None, :]).to(DOT), tl.trans(v1), input_precision="ieee")
             ds = p * (dp - delta[:, None])
             dq += tl.dot(ds.to(DOT), k1, input_precision="ieee") * (k2 * scale)[None, :]
@@ -238,7 +239,7 @@ def dkv_kernel(
             logits = tl.dot(k1, tl.trans(merged), input_precision="ieee")  # (KEYS, ROWS)
             visible = sees(i[None, :], j[:, None], window1) & row_ok[None, :] & (j < s)[:, None]
             logits = tl.where(visible, logits - lse[None, :], float("-inf"))
-            p = tl.exp2(logits * LOG2_E)
+            p = tl.exp2(tl.minimum(logits, 0.0) * LOG2_E)
             merged_dout = (dout * v2[None, :]).to(DOT)
             dv1 += tl.dot(p.to(DOT), merged_dout, input_precision="ieee")
             dp = tl.dot(v1, tl.trans(merged_dout), input_precision="ieee")
