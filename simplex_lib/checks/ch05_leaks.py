@@ -250,6 +250,22 @@ TRIALS = (
         4,
     ),
     Trial(
+        "query 1, token 2",
+        between(1, 2),
+        "lets query 1 read token 2, and is causal everywhere else",
+        True,
+        frozenset("kv"),
+        3,
+    ),
+    Trial(
+        "query 3, token 4",
+        between(3, 4),
+        "lets query 3 read token 4, and is causal everywhere else",
+        True,
+        frozenset("kv"),
+        5,
+    ),
+    Trial(
         "query 0, token 1",
         between(0, 1),
         "lets query 0 read token 1, and is causal everywhere else",

@@ -139,18 +139,26 @@ def _by_gradients(recorders: list[Recorder], verdict: bool) -> Rejected | None:
     )
 
 
+def _infinite(recorder: Recorder) -> Rejected | None:
+    if all(bool(torch.isfinite(x).all()) for call in recorder.calls for x in call.inputs):
+        return None
+    return Rejected(
+        "tokens not finite",
+        f"Your test is wrong about an attention that {recorder.trial.says}. Some of your tokens "
+        "are NaN or infinite: a value with the weight 0 makes NaN of them, and no comparison with "
+        "NaN is true. Take finite numbers.",
+    )
+
+
 def _accused(recorders: list[Recorder]) -> Rejected:
     found = _by_gradients(recorders, True) or _calls(recorders)
     if found:
         return found
     recorder = recorders[0]
     begin = f"Your test says True of an attention that {recorder.trial.says}."
-    if any(not torch.isfinite(x).all() for call in recorder.calls for x in call.inputs):
-        return Rejected(
-            "tokens not finite",
-            f"{begin} Some of your tokens are NaN or infinite: a later value has the weight 0, and "
-            "0 · NaN is NaN, as 0 · inf is. Take finite numbers.",
-        )
+    infinite = _infinite(recorder)
+    if infinite:
+        return infinite
     largest = max(pair.largest for pair in recorder.pairs)
     if largest > LEAK:
         return Rejected(
@@ -176,6 +184,9 @@ def _missed(recorders: list[Recorder]) -> Rejected:
     found = _by_gradients(recorders, False) or _calls(recorders)
     if found:
         return found
+    infinite = _infinite(recorders[0])
+    if infinite:
+        return infinite
     for recorder in recorders:
         pair = max(recorder.pairs, key=lambda pair: pair.largest)
         if pair.largest > LEAK:
@@ -210,7 +221,7 @@ def _missed(recorders: list[Recorder]) -> Rejected:
             )
         return Rejected(
             "one place",
-            f"{begin} In your calls the changes always begin at token {first}. Queries from there "
+            f"{begin} With it your changes always begin at token {first}. Queries from there "
             "on are never asked, and neither is what hides between the tokens before it. Let the "
             "changes begin at every position once.",
         )
