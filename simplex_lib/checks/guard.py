@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import _thread
 import contextlib
+import inspect
 import io
 import signal
 import sys
@@ -28,7 +29,7 @@ from torch import Tensor
 from simplex_lib.checks.exercise import Rejected
 
 PACKAGE = Path(__file__).resolve().parents[1]
-GUARDED = tuple(str(PACKAGE / name) for name in ("attention", "kernels", "models"))
+GUARDED = tuple(str(PACKAGE / name) for name in ("attention", "kernels", "models", "tasks"))
 CHAPTERS = str(PACKAGE / "checks" / "ch")  # chapter02.py, ch02_logits.py
 PRINTED = 2_000  # characters of the answer's own output that are kept
 
@@ -70,7 +71,8 @@ class Watch:
                     self.inside = frame
                 elif path.startswith(CHAPTERS) and not name.startswith(("truth", "right")):
                     return  # how the exercise asks, not what it answers
-                elif not name.startswith("<"):
+                elif frame.f_code.co_flags & inspect.CO_OPTIMIZED and not name.startswith("<"):
+                    # a module or the body of a class runs while it is imported: no call of it
                     self.caught.append(name)
             elif name in self.forbids and path.startswith(str(Path(torch.__file__).parent)):
                 self.caught.append(f"torch's {name}")

@@ -1,11 +1,13 @@
 """The engine on small exercises of its own: every kind of answer, every way to go wrong."""
 
 import contextlib
+import importlib.util
 import time
 
 import pytest
 import torch
 
+from simplex_lib.attention import windowed
 from simplex_lib.checks.engine import examine
 from simplex_lib.checks.exercise import Difference, Draw, Exercise, Right, Wrong
 
@@ -170,6 +172,27 @@ def test_the_librarys_own_answer_does_not_count():
     report = examine(total(), borrow)
     assert report.cause == "library" and "dot_product_attention" in report.message
     assert examine(total(uses=("dot_product_attention",)), borrow).passed
+
+
+def test_the_librarys_tasks_count_as_answers_too():
+    from simplex_lib.tasks import match3_random
+
+    def borrow(x, scale):
+        match3_random(1, 2, 3)
+        return good(x, scale)
+
+    report = examine(total(), borrow)
+    assert report.cause == "library" and "match3_random" in report.message
+
+
+def test_importing_the_library_inside_an_answer_calls_nothing():
+    def imports(x, scale):  # under another name, so that it is run anew
+        spec = importlib.util.spec_from_file_location("anew", windowed.__file__)
+        assert spec and spec.loader
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+        return good(x, scale)
+
+    assert examine(total(), imports).passed
 
 
 def test_a_forbidden_torch_function_does_not_count_under_any_name():
