@@ -145,8 +145,8 @@ def _infinite(recorder: Recorder) -> Rejected | None:
     return Rejected(
         "tokens not finite",
         f"Your test is wrong about an attention that {recorder.trial.says}. Some of your tokens "
-        "are NaN or infinite: a value with the weight 0 makes NaN of them, and no comparison with "
-        "NaN is true. Take finite numbers.",
+        "are NaN or infinite: a value with the weight 0 makes NaN of them, and NaN is neither larger "
+        "nor smaller than anything. Take finite numbers.",
     )
 
 
@@ -221,7 +221,7 @@ def _missed(recorders: list[Recorder]) -> Rejected:
             )
         return Rejected(
             "one place",
-            f"{begin} With it your changes always begin at token {first}. Queries from there "
+            f"{begin} With this one your changes always begin at token {first}. Queries from there "
             "on are never asked, and neither is what hides between the tokens before it. Let the "
             "changes begin at every position once.",
         )
