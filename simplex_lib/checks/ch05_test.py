@@ -145,8 +145,8 @@ def _infinite(recorder: Recorder) -> Rejected | None:
     return Rejected(
         "tokens not finite",
         f"Your test is wrong about an attention that {recorder.trial.says}. Some of your tokens "
-        "are NaN or infinite: a value with the weight 0 makes NaN of them, and NaN is neither larger "
-        "nor smaller than anything. Take finite numbers.",
+        "are NaN or infinite: times a weight of 0 they are NaN, and NaN is neither larger nor "
+        "smaller than anything. Take finite numbers.",
     )
 
 
