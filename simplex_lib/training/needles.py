@@ -40,8 +40,14 @@ HEADS, ROTARY_BASE = 2, 10_000.0
 
 @dataclass(frozen=True)
 class Settings:
-    """What all kinds share. asked: needles of the question; c_q, c_k: taps of "multi-token";
-    w2: window of the second key of "2-simplicial", whose first key sees everything."""
+    """What all kinds share.
+
+    Attributes:
+        asked: needles of the question.
+        c_q, c_k: taps of "multi-token". A value is asked for asked - 1 tokens after its key, so
+            c_q < asked cannot do; `record` takes asked + 1.
+        w2: window of the second key of "2-simplicial", whose first key sees everything.
+    """
 
     asked: int = 2
     context: int = 32
@@ -140,7 +146,7 @@ def record(
     runs: list[dict[str, Any]] = read_json(out)["runs"] if out.exists() else []
     for count in asked:
         for kind in kinds:
-            settings = change(replace(Settings(), asked=count))
+            settings = change(replace(Settings(), asked=count, c_q=count + 1))
             for seed in seeds:
                 key = dict(kind=kind, asked=count, seed=seed, settings=asdict(settings))
                 if any(key.items() <= run.items() for run in runs):
