@@ -146,7 +146,10 @@ def _say_shape(exercise: Exercise, output: int, got: Tensor, want: Tensor) -> st
     elif got.ndim == want.ndim - 1:
         text += " One axis is missing: was it summed over, or squeezed?"
     elif got.ndim == want.ndim + 1 and got.numel() == want.numel():
-        text += " An axis of size 1 is left over, as keepdim leaves it."
+        if any((*got.shape[:n], *got.shape[n + 1 :]) == want.shape for n in range(got.ndim)):
+            text += " An axis of size 1 is left over, as keepdim leaves it."
+        else:
+            text += " The numbers are as many; an axis was cut in two and not joined again."
     elif got.ndim == want.ndim + 1:
         text += " There is one axis too many: a sum over it is missing."
     return text
