@@ -81,6 +81,14 @@ WRONG = {
         "no mask before",
         "Nothing was put to 0 before the convolution",
     ),
+    "06": Wrong(
+        "6.5",
+        """letters = target[:, None] * (n + 1) + torch.arange(n + 1)
+    last = weights[:, :, -1]
+    return last.gather(2, letters[:, None].expand(-1, last.shape[1], -1)).sum(-1)""",
+        "dot counted",
+        "the dot behind the block as one of its letters",
+    ),
 }
 
 
