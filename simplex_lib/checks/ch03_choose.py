@@ -60,6 +60,14 @@ def smallest(s: int, modulus: int) -> float:
     return high
 
 
+def above(share: float) -> str:
+    """With so many digits that it is seen to be above the threshold."""
+    digits = 3
+    while digits < 12 and float(f"{share:.{digits}f}") <= THRESHOLD:
+        digits += 1
+    return f"{share:.{digits}f}"
+
+
 def number(found: Any) -> float:
     if found is None:
         raise Rejected("none", "Your answer returns None. Is a return statement missing?")
@@ -88,8 +96,8 @@ def ask_choose(answer: Any, arguments: Mapping[str, Any]) -> float:
         raise known(answer) or Rejected(
             "too small",
             f"{here}. On the input {shown} query 0 has no match, and its share is "
-            f"{ratio / (1 + ratio):.3f}, above 0.3: each pair is a miss, and together they weigh "
-            "too much.",
+            f"{above(ratio / (1 + ratio))}, above 0.3: each pair is a miss, and together they "
+            "weigh too much.",
         )
     if c > TIMES * needed * (1 + 1e-6):
         raise known(answer) or Rejected(
@@ -298,8 +306,9 @@ WRONG = (
     Wrong(
         "half the gap",
         wrong_half_gap,
-        "Your gap is half of what it is: 1 − cos x is twice the square of the sine of x/2. So c is "
-        "twice what is needed, and a little more than that where 3 divides M.",
+        "Your c is twice what s² near misses ask for, as with half the gap: 1 − cos x is twice the "
+        "square of the sine of x/2. Where 3 divides M fewer pairs can miss by one, a little less "
+        "is enough, and your c is more than twice that.",
     ),
     Wrong(
         "no circle",
@@ -382,7 +391,7 @@ CHOOSE = Exercise(
     why="c grows with the logarithm of the length and, since 1 − cos x is nearly x²/2, with the "
     "square of the modulus: M² ln s. Precision has to keep up with it.",
     another_way="without a formula: start with a small c and double it until the share of the "
-    "hardest input is below 0.3. That costs a handful of steps, since c enters an exponential.",
+    "hardest input is below 0.3. That takes few steps, since doubling reaches any size quickly.",
     variants=(),
     ask=ask_choose,
     smallest=dict(m=2),

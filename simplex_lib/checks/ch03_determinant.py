@@ -25,6 +25,9 @@ from simplex_lib.checks.exercise import Draw, Exercise, Right, Wrong
 def determinant_inputs(draw: Draw, *, b: int, h: int, s: int, d: int) -> dict[str, Any]:
     if d % 3:
         raise ValueError("chunks hold three coordinates")
+    if (b, h, s, d) == (1, 1, 1, 6):  # the example of the statement
+        rows = dict(q=[1, 0, 0, 2, 0, 0], k1=[0, 1, 0, 0, 0, 3], k2=[0, 0, 1, 0, 1, 0])
+        return {name: torch.tensor([[[x]]], dtype=torch.float64) for name, x in rows.items()}
     q, k1, k2 = (draw.normal(b, h, s, d) for _ in range(3))
     k2[:, :, 1:2] = k1[:, :, 1:2]  # two equal rows: a box without volume
     return dict(q=q, k1=k1, k2=k2)
@@ -89,6 +92,11 @@ def wrong_mean(q: Tensor, k1: Tensor, k2: Tensor) -> Tensor:
 
 def wrong_interleaved(q: Tensor, k1: Tensor, k2: Tensor) -> Tensor:
     return determinants(interleaved(q), interleaved(k1), interleaved(k2))
+
+
+def wrong_rolled(q: Tensor, k1: Tensor, k2: Tensor) -> Tensor:
+    one = product(q, k1.roll(-1, -1), k2.roll(-2, -1))
+    return one - product(q, k1.roll(-2, -1), k2.roll(-1, -1))
 
 
 def wrong_first_chunk(q: Tensor, k1: Tensor, k2: Tensor) -> Tensor:
@@ -160,6 +168,7 @@ DETERMINANT = Exercise(
     minutes=8,
     inputs=determinant_inputs,
     sizes=(
+        dict(b=1, h=1, s=1, d=6),  # the example of the statement
         dict(b=1, h=1, s=2, d=3),
         dict(b=1, h=2, s=4, d=6),
         dict(b=2, h=3, s=5, d=12),
@@ -231,6 +240,12 @@ DETERMINANT = Exercise(
             wrong_interleaved,
             "Your chunk l holds the coordinates l, l + d/3 and l + 2d/3. A chunk is three "
             "neighbours.",
+        ),
+        Wrong(
+            "turned across chunks",
+            wrong_rolled,
+            "The coordinates are moved along the whole vector, so the last one of a chunk meets "
+            "numbers of the next chunk. Each chunk turns in itself.",
         ),
         Wrong(
             "first chunk",
@@ -321,8 +336,8 @@ DETERMINANT = Exercise(
         "for i and j; expand all to one shape, stack them as rows on the axis before the last, "
         "take the determinant, sum over the chunks.",
     ),
-    why="It made a 3 by 3 matrix for every triple and chunk: nine numbers where one is wanted. "
-    "The next exercise needs none of them.",
+    why="If you built a 3 by 3 matrix for every triple and chunk, those were nine numbers where "
+    "one is wanted. The next exercise does without them.",
     another_way="the determinant is q · (k1 × k2): a cross product for each pair of keys, and one "
     "matrix product with the queries.",
     variants=("float32", "strided"),  # torch.linalg.det has no bfloat16

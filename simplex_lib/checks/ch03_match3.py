@@ -15,11 +15,15 @@ from torch import Tensor
 from simplex_lib.checks.ch03_common import determinants, parts
 from simplex_lib.checks.exercise import Draw, Exercise, Rejected, Right, Wrong
 
+EXAMPLES = {(1, 2, 5, 3): [2, 2], (1, 3, 8, 60): [1, 2, 4]}  # of the statement
 
-def match3_inputs(draw: Draw, *, b: int, s: int, modulus: int, c: int) -> dict[str, Any]:
+
+def match3_inputs(draw: Draw, *, b: int, s: int, modulus: int, twice_c: int) -> dict[str, Any]:
     """Rows in turn: any values, every pair misses by one, few values, one match."""
     if max(b, s) > 20:
         raise ValueError("this would take long")
+    if (example := EXAMPLES.get((b, s, modulus, twice_c))) is not None:
+        return dict(x=torch.tensor([example]), modulus=modulus, c=twice_c / 2)
     near = pow(3, -1, modulus) if modulus % 3 else 1
     rows = []
     for n in range(b):
@@ -32,7 +36,7 @@ def match3_inputs(draw: Draw, *, b: int, s: int, modulus: int, c: int) -> dict[s
             row[-1] = -2 * near % modulus  # matches every pair of the others
             row[0] = (near + 1) % modulus
         rows.append(row)
-    return dict(x=torch.stack(rows), modulus=modulus, c=c + 0.5)
+    return dict(x=torch.stack(rows), modulus=modulus, c=twice_c / 2)
 
 
 LABELS = (
@@ -44,6 +48,13 @@ def ask_head(answer: Any, arguments: Mapping[str, Any]) -> Any:
     found = answer(*arguments.values())
     if isinstance(found, Tensor) and found.dtype == torch.bool:
         raise Rejected("labels", LABELS)
+    if isinstance(found, Tensor) and _was_float32(found):
+        raise Rejected(
+            "float32 inside",
+            "Your shares are float64, and each of them is a number that float32 can hold: "
+            "somewhere on the way they were float32. A match and a near miss differ by "
+            "c (1 − cos), which is small beside c itself: compute in float64 from the angles on.",
+        )
     if isinstance(found, Tensor) and found.dtype in (torch.float32, torch.float16, torch.bfloat16):
         raise Rejected(
             "float32",
@@ -52,6 +63,14 @@ def ask_head(answer: Any, arguments: Mapping[str, Any]) -> Any:
             "angles on.",
         )
     return found
+
+
+def _was_float32(found: Tensor) -> bool:
+    """Several numbers, and all that follows the 24th binary digit is 0 in each of them."""
+    if found.dtype != torch.float64 or not torch.isfinite(found).all():
+        return False
+    plain = (found == found.half().double()) | (found.abs() < 1e-30)  # as 0.5 is in any case
+    return int((~plain).sum()) >= 3 and bool(torch.equal(found, found.float().double()))
 
 
 def truth_shares(x: Tensor, modulus: int, c: float) -> Tensor:
@@ -227,6 +246,10 @@ def wrong_float32(x: Tensor, modulus: int, c: float) -> Tensor:
     return share(scores(x, modulus, c, dtype=torch.float32), c)
 
 
+def wrong_float32_inside(x: Tensor, modulus: int, c: float) -> Tensor:
+    return wrong_float32(x, modulus, c).double()
+
+
 def right_layout(x: Tensor, modulus: int, c: float) -> Tensor:
     return share(scores(x, modulus, c), c)
 
@@ -244,11 +267,14 @@ MATCH3 = Exercise(
     minutes=12,
     inputs=match3_inputs,
     sizes=(
-        dict(b=1, s=2, modulus=5, c=1),
-        dict(b=8, s=6, modulus=17, c=150),
+        dict(b=1, s=2, modulus=5, twice_c=3),  # the two examples of the statement
+        dict(b=1, s=3, modulus=8, twice_c=60),
+        dict(b=8, s=6, modulus=17, twice_c=301),
         # exp of this c is larger than any float64, and float32 is not precise enough for it
-        dict(b=4, s=7, modulus=997, c=150_000),
-        dict(b=4, s=5, modulus=8, c=2),  # last, since many mistakes give the same for a large c
+        dict(b=4, s=7, modulus=997, twice_c=300_001),
+        dict(
+            b=4, s=5, modulus=8, twice_c=5
+        ),  # last, since many mistakes give the same for a large c
     ),
     truth=truth_shares,
     outputs=("share: b i",),
@@ -364,6 +390,32 @@ MATCH3 = Exercise(
             "enter with a plus.",
         ),
         Wrong(
+            "first key, first chunk exchanged",
+            of_angles(lambda x, y, z: (y - x).sin() * z.cos() - (x + y).sin() * z.sin()),
+            "The second determinant is right. In the first one, sine and cosine of the first key "
+            "have changed places.",
+        ),
+        Wrong(
+            "first key, both chunks exchanged",
+            of_angles(lambda x, y, z: (y - x - z).sin()),
+            "Sine and cosine of the first key have changed places, in both chunks: your scores are "
+            "c sin(b − a − c′).",
+        ),
+        Wrong(
+            "second chunk, sine of b − a",
+            of_angles(lambda x, y, z: (x + y).cos() * z.cos() - (y - x).sin() * z.sin()),
+            "The first determinant is right. In the second one a sign is wrong, and it holds "
+            "sin(b − a) where sin(a + b) belongs. Has the sine of the query lost its minus there, "
+            "or the cosine of the first key?",
+        ),
+        Wrong(
+            "second chunk, sine of a − b",
+            of_angles(lambda x, y, z: (x + y).cos() * z.cos() - (x - y).sin() * z.sin()),
+            "The first determinant is right. In the second one a sign is wrong, and it holds "
+            "sin(a − b) where sin(a + b) belongs. Has the cosine of the query got a minus there, "
+            "or the sine of the first key lost its own?",
+        ),
+        Wrong(
             "query the wrong way round",
             of_angles(lambda x, y, z: (y + z - x).cos()),
             "Your scores are c cos(b + c′ − a), with the angle of the query taken off. Look at the "
@@ -451,6 +503,7 @@ MATCH3 = Exercise(
             "and infinity divided by infinity is NaN.",
         ),
         Wrong("float32", wrong_float32, "The shares are float32."),
+        Wrong("float32 inside", wrong_float32_inside, "The shares were float32."),
     ),
     right=(
         Right("the seven coordinates", right_layout),

@@ -18,9 +18,16 @@ from simplex_lib.checks.exercise import Draw, Exercise, Right, Wrong
 def pairs_inputs(draw: Draw, *, b: int, h: int, s: int, d: int) -> dict[str, Any]:
     if d % 2:
         raise ValueError("planes hold two coordinates")
+    if (b, h, s, d) == (1, 1, 1, 4):  # the example of the statement
+        return dict(
+            x=torch.tensor([[[[1.0, 0, 2, 0]]]], dtype=torch.float64),
+            positions=torch.tensor([2]),
+            frequencies=torch.tensor([math.pi / 4, math.pi / 2], dtype=torch.float64),
+        )
     positions = draw.integers(3, 30, s)
-    positions[1:2] = -4  # whole numbers of any kind: negative, and one of them twice
+    positions[1:2] = -4  # whole numbers of any kind: negative, one of them twice, and 0
     positions[2:3] = positions[:1]
+    positions[3:4] = 0
     return dict(
         x=draw.normal(b, h, s, d),
         positions=positions,
@@ -38,7 +45,7 @@ def truth_pairs(x: Tensor, positions: Tensor, frequencies: Tensor) -> Tensor:
                 for plane in range(d // 2):
                     angle = int(positions[i]) * float(frequencies[plane])
                     first, second = row[2 * plane], row[2 * plane + 1]
-                    cos, sin = math.cos(angle), math.sin(angle)
+                    cos, sin = round(math.cos(angle), 15), round(math.sin(angle), 15)
                     out[n, m, i, 2 * plane] = first * cos - second * sin
                     out[n, m, i, 2 * plane + 1] = first * sin + second * cos
     return out
@@ -132,6 +139,16 @@ def wrong_in_turn(x: Tensor, positions: Tensor, frequencies: Tensor) -> Tensor:
     return join(first, first * angle.sin() + x[..., 1::2] * angle.cos()).to(x.dtype)
 
 
+def wrong_second_row(x: Tensor, positions: Tensor, frequencies: Tensor) -> Tensor:
+    angle = angles(positions, frequencies)
+    first, second, cos, sin = x[..., ::2], x[..., 1::2], angle.cos(), angle.sin()
+    return join(first * cos - second * sin, first * cos + second * sin).to(x.dtype)
+
+
+def wrong_zeros(x: Tensor, positions: Tensor, frequencies: Tensor) -> Tensor:
+    return turn(x, angles(positions, frequencies)) * (positions != 0)[:, None]
+
+
 def wrong_identity(x: Tensor, positions: Tensor, frequencies: Tensor) -> Tensor:
     return x.clone()
 
@@ -176,6 +193,7 @@ PAIRS = Exercise(
     minutes=8,
     inputs=pairs_inputs,
     sizes=(
+        dict(b=1, h=1, s=1, d=4),  # the example of the statement
         dict(b=1, h=1, s=1, d=2),
         dict(b=1, h=2, s=3, d=4),
         dict(b=2, h=3, s=5, d=8),
@@ -257,6 +275,12 @@ PAIRS = Exercise(
             "that shortens the vectors and turns none.",
         ),
         Wrong(
+            "sine and cosine exchanged in the second coordinate",
+            wrong_second_row,
+            "The first coordinate of each plane is right. In the second one, sine and cosine have "
+            "changed places.",
+        ),
+        Wrong(
             "second after first",
             wrong_in_turn,
             "The second coordinate of each plane is made from the first one already turned. Both "
@@ -284,6 +308,16 @@ PAIRS = Exercise(
             "size of the position",
             by_angle(lambda p, f: angles(p.abs(), f)),
             "Negative positions are turned as if they were positive.",
+        ),
+        Wrong(
+            "no negative positions",
+            by_angle(lambda p, f: angles(p.clamp(min=0), f)),
+            "Negative positions are not turned at all, as if they were 0.",
+        ),
+        Wrong(
+            "zeros at position 0",
+            wrong_zeros,
+            "Vectors at position 0 have become zeros. Their angle is 0: they stay as they are.",
         ),
         Wrong(
             "positions in a table",

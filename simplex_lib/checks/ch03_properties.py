@@ -7,7 +7,9 @@ Axes: b batch, h head, i query, j first key, k second key, s sequence length, d 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -22,6 +24,8 @@ SHIFTS = (7, -40, 1000)
 # of logits, relative to the largest: angles in float32 are allowed, and 1,000 radians are asked
 CLOSE = {torch.float64: 2e-3, torch.float32: 2e-3, torch.bfloat16: 5e-2}
 MOVES = 1e-6  # less is no change
+STILL = 1e-4  # of vectors, relative to the largest coordinate; more is a change
+TURNS = (12, 360)  # positions that make a whole turn, where the rate is asked
 
 
 class Asked:
@@ -34,8 +38,19 @@ class Asked:
         self.frequencies: Tensor = arguments["frequencies"]
         self.dtype = self.vectors[0].dtype
         self.copies = tuple(x.clone() for x in (*self.vectors, self.frequencies))
-        self.unturned = self.logits(self.vectors)
-        self.allowed = CLOSE[self.dtype] * float(self.unturned.abs().max())
+
+    @cached_property
+    def unturned(self) -> Tensor:
+        return self.logits(self.vectors)
+
+    @cached_property
+    def allowed(self) -> float:
+        return CLOSE[self.dtype] * max(1.0, float(self.unturned.abs().max()))
+
+    def turned_q(self, positions: Tensor, frequencies: Tensor | None = None) -> Tensor:
+        """q alone, at these positions."""
+        f = self.frequencies if frequencies is None else frequencies
+        return self._require(self.answer(self.vectors[0], positions, f), positions)
 
     def turned(
         self, by: tuple[int, int, int] = (0, 0, 0), frequencies: Tensor | None = None
@@ -83,6 +98,11 @@ class Asked:
         part = slice(None) if chunk is None else slice(3 * chunk, 3 * chunk + 3)
         q, k1, k2 = (x[..., part].double() for x in vectors)
         return determinants(q, k1, k2)
+
+    def change(self, before: tuple[Tensor, ...], after: tuple[Tensor, ...], chunk: int) -> Tensor:
+        """(b, h): the most that a determinant of this chunk changes."""
+        change = self.logits(after, chunk) - self.logits(before, chunk)
+        return change.abs().flatten(2).amax(-1)
 
     def unchanged(self) -> bool:
         """False where the answer wrote into what it was given: the guard says so."""
@@ -138,18 +158,56 @@ def shift_changes_nothing(asked: Asked) -> Rejected | None:
     return None
 
 
+def each_position_turns_its_own_vector(asked: Asked) -> Rejected | None:
+    """In every batch and head; q stands for all, since an answer does not know which it gets."""
+    p = asked.positions[0]
+    before = asked.turned_q(p)
+    limit = STILL * max(1.0, float(asked.vectors[0].abs().max()))
+    for place in range(len(p)):
+        moved = p.clone()
+        moved[place] += 3
+        change = (asked.turned_q(moved) - before).abs().amax(-1)  # (b, h, s)
+        start = f"Move positions[{place}] alone, from {int(p[place])} to {int(moved[place])}"
+        stands = change[:, :, place] < MOVES
+        others = change.clone()
+        others[:, :, place] = 0
+        if stands.any() and others.amax() > limit:
+            other = int(others.amax((0, 1)).argmax())
+            return Rejected(
+                "position of another place",
+                f"{start}, and the vector at place {other} turns, while the one at place {place} "
+                "does not. Each vector has the position at its own place.",
+            )
+        if stands.any():
+            n, m = map(int, stands.nonzero()[0])
+            return Rejected(
+                "own position not seen",
+                f"{start}, and the vector at place {place} of b {n}, h {m} does not turn. Every "
+                "vector turns with the position at its place, in every batch and head.",
+            )
+        if others.amax() > limit:
+            other = int(others.amax((0, 1)).argmax())
+            return Rejected(
+                "position of another place",
+                f"{start}, and the vector at place {other} turns as well. Each vector has the "
+                "position at its own place.",
+            )
+    return None
+
+
 def one_alone_matters(asked: Asked) -> Rejected | None:
     before = asked.turned()
     for which, name in enumerate(NAMES):
         by = tuple(3 if n == which else 0 for n in range(3))
         after = asked.turned((by[0], by[1], by[2]))
         for chunk in range(len(asked.frequencies)):
-            change = asked.logits(after, chunk) - asked.logits(before, chunk)
-            if float(change.abs().max()) < MOVES:
+            stands = asked.change(before, after, chunk) < MOVES
+            if stands.any():
                 return Rejected(
                     "position not seen",
                     f"Move {name} alone by 3 positions, and no determinant of chunk {chunk} "
-                    "changes. Its offsets to the other two have changed, so they should.",
+                    f"changes{_where(stands)}. Its offsets to the other two have changed, so they "
+                    "should.",
                 )
     return None
 
@@ -162,21 +220,68 @@ def frequencies_matter(asked: Asked) -> Rejected | None:
         other[changed] += 0.37
         after = asked.turned(frequencies=other)
         for chunk in chunks:
-            change = asked.logits(after, chunk) - asked.logits(before, chunk)
-            moved = float(change.abs().max())
-            if chunk == changed and moved < MOVES:
+            moved = asked.change(before, after, chunk)
+            if chunk == changed and (moved < MOVES).any():
                 return Rejected(
                     "frequency not used",
                     f"Change `frequencies` at place {chunk}, and no determinant of chunk {chunk} "
-                    "changes.",
+                    f"changes{_where(moved < MOVES)}.",
                 )
-            if chunk != changed and moved > asked.allowed:
+            if chunk != changed and moved.amax() > asked.allowed:
                 return Rejected(
                     "frequency of another chunk",
                     f"Change `frequencies` at place {changed}, and determinants of chunk {chunk} "
                     "change. Each chunk has one frequency.",
                 )
     return None
+
+
+def frequencies_are_radians(asked: Asked) -> Rejected | None:
+    """At 2 pi / n a position, a position is 1 / n of a turn, whatever the axis; at 0 nothing."""
+    p = asked.positions[0]
+    for n in TURNS:
+        f = torch.full_like(asked.frequencies, 2 * math.pi / n)
+        here, there, further = (_chunks(asked.turned_q(p + m, f)) for m in range(3))
+        first, second = there - here, further - there  # chords of a circle: (b, h, s, p, 3)
+        cross = torch.linalg.cross(first, second).norm(dim=-1)
+        angle = torch.atan2(cross, (first * second).sum(-1)).rad2deg()
+        longest = first.norm(dim=-1).argmax(2, keepdim=True)  # not a vector along its axis
+        angle = angle.gather(2, longest)[:, :, 0]  # (b, h, p)
+        wrong = (angle - 360 / n).abs() > 0.02 * 360 / n
+        if wrong.any():
+            b, h, chunk = map(int, wrong.nonzero()[0])
+            return Rejected(
+                "rate",
+                f"At a frequency of 2π/{n} radians a position, {n} positions are one whole turn, "
+                f"{_degrees(360 / n)} degrees each. In yours the next position is "
+                f"{_degrees(float(angle[b, h, chunk]))} degrees further (chunk {chunk}, b {b}, "
+                f"h {h}).",
+            )
+    still = torch.zeros_like(asked.frequencies)
+    change = float((asked.turned_q(p + 5, still) - asked.turned_q(p, still)).abs().max())
+    if change > STILL * max(1.0, float(asked.vectors[0].abs().max())):
+        return Rejected(
+            "turns at frequency 0",
+            f"At frequencies of 0 no position turns anything further, and 5 positions on, one of "
+            f"your coordinates has changed by {change:.3f}.",
+        )
+    return None
+
+
+def _chunks(x: Tensor) -> Tensor:
+    return x.double().unflatten(-1, (-1, 3))
+
+
+def _degrees(angle: float) -> str:
+    return f"{angle:.0f}" if abs(angle - round(angle)) < 0.005 else f"{angle:.2g}"
+
+
+def _where(stands: Tensor) -> str:
+    """Which batch and head, unless it is all of them."""
+    if stands.all():
+        return ""
+    n, m = map(int, stands.nonzero()[0])
+    return f" in b {n}, h {m}"
 
 
 def _largest(before: Tensor, after: Tensor) -> tuple[str, float, float]:
@@ -199,8 +304,10 @@ def ask_triples(
     if not asked.unchanged():
         return 0.0
     properties = [keeps_lengths, same_position_changes_nothing, shift_changes_nothing]
-    if asked.dtype == torch.float64:  # whether something moves at all needs one precision only
-        properties += [one_alone_matters, frequencies_matter]
+    generic = asked.vectors[0].shape[2] > 1  # the example of the statement has k2 along the axis
+    if asked.dtype == torch.float64 and generic:  # what moves at all needs one precision only
+        properties += [each_position_turns_its_own_vector, one_alone_matters]
+        properties += [frequencies_matter, frequencies_are_radians]
     for holds in properties:
         try:
             failed = holds(asked)

@@ -22,12 +22,22 @@ from simplex_lib.checks.exercise import Draw, Exercise, Rejected, Right, Wrong
 def triples_inputs(draw: Draw, *, b: int, h: int, s: int, d: int) -> dict[str, Any]:
     if d % 3:
         raise ValueError("chunks hold three coordinates")
+    if (b, h, s, d) == (1, 1, 1, 3):
+        return example()
     vectors = {name: draw.normal(b, h, s, d) for name in ("q", "k1", "k2")}
     positions = {f"positions_{name}": draw.integers(-9, 30, s) for name in vectors}
     for n, p in enumerate(positions.values()):
         p[0] = 5 + n  # not 0, so that counting from the first is seen
         p[1:2] = -6 - n
     return vectors | positions | dict(frequencies=draw.uniform(0.3, 1.5, d // 3))
+
+
+def example() -> dict[str, Any]:
+    """That of the statement; here only what must not change is asked."""
+    rows = dict(q=[1, 0, 0], k1=[1, 0, 0], k2=[0, 0, 1])
+    vectors = {name: torch.tensor([[[x]]], dtype=torch.float64) for name, x in rows.items()}
+    positions = {f"positions_{name}": torch.tensor([int(name == "k1")]) for name in rows}
+    return vectors | positions | dict(frequencies=torch.tensor([math.pi / 2]).double())
 
 
 def truth_triples(**_: Any) -> float:
@@ -114,6 +124,16 @@ def wrong_cosine(x: Tensor, positions: Tensor, frequencies: Tensor) -> Tensor:
 def wrong_added(x: Tensor, positions: Tensor, frequencies: Tensor) -> Tensor:
     _, _, third, cos, sin = coordinates(x, angles(positions, frequencies))
     return (x + join(x, sin, cos, 0 * third[:1, :1])).to(x.dtype)
+
+
+def wrong_first_head(x: Tensor, positions: Tensor, frequencies: Tensor) -> Tensor:
+    turned = turn_about(x[:, :1], THIRD, angles(positions, frequencies))
+    return torch.cat([turned, x[:, 1:]], 1)
+
+
+def wrong_first_batch(x: Tensor, positions: Tensor, frequencies: Tensor) -> Tensor:
+    turned = turn_about(x[:1], THIRD, angles(positions, frequencies))
+    return torch.cat([turned, x[1:]])
 
 
 def wrong_planes_in_a_row(x: Tensor, positions: Tensor, frequencies: Tensor) -> Tensor:
@@ -208,6 +228,41 @@ WRONG = (
         "which others are there.",
     ),
     Wrong(
+        "first position for all",
+        by_angle(lambda p, f: angles(p[:1].expand_as(p), f)),
+        "Every vector is turned by the first of the positions. Each has its own.",
+    ),
+    Wrong(
+        "last position for all",
+        by_angle(lambda p, f: angles(p[-1:].expand_as(p), f)),
+        "Every vector is turned by the last of the positions. Each has its own.",
+    ),
+    Wrong(
+        "largest position for all",
+        by_angle(lambda p, f: angles(p.max().expand_as(p), f)),
+        "Every vector is turned by the largest of the positions. Each has its own.",
+    ),
+    Wrong(
+        "positions in reverse",
+        by_angle(lambda p, f: angles(p.flip(0), f)),
+        "The positions are read in reverse order: the first vector gets the last one.",
+    ),
+    Wrong(
+        "positions moved round",
+        by_angle(lambda p, f: angles(p.roll(1), f)),
+        "Every vector is turned by the position one place before its own.",
+    ),
+    Wrong(
+        "first head only",
+        wrong_first_head,
+        "Only the first head is turned. The others know nothing of positions.",
+    ),
+    Wrong(
+        "first batch only",
+        wrong_first_batch,
+        "Only the first sequence of the batch is turned. The others know nothing of positions.",
+    ),
+    Wrong(
         "size of the position",
         by_angle(lambda p, f: angles(p.abs(), f)),
         "Negative positions are turned as if they were positive.",
@@ -241,6 +296,23 @@ WRONG = (
         "frequencies in reverse",
         by_angle(lambda p, f: angles(p, f.flip(0))),
         "The frequencies are used in reverse order: chunk 0 is turned at the last one.",
+    ),
+    Wrong(
+        "degrees",
+        by_angle(lambda p, f: angles(p, f) * math.pi / 180),
+        "The angles are taken for degrees: the frequencies are radians a position, so every "
+        "chunk turns 57 times too slowly.",
+    ),
+    Wrong(
+        "whole turns",
+        by_angle(lambda p, f: angles(p, f) * 2 * math.pi),
+        "The angles have a factor 2π too many: the frequencies are radians a position, not "
+        "whole turns.",
+    ),
+    Wrong(
+        "half the angle",
+        by_angle(lambda p, f: angles(p, f) / 2),
+        "Every chunk is turned by half its angle.",
     ),
     Wrong(
         "own frequencies",
@@ -319,22 +391,19 @@ WRONG = (
 def known(asked: Asked) -> Rejected | None:
     """The mistake that turns q, k1 and k2 as the answer does, here and 7 positions on."""
     limit = 3e-2 if asked.dtype == torch.bfloat16 else 1e-4
-    found = asked.turned() + asked.turned((7, 7, 7))
     size = max(1.0, *(float(x.abs().max()) for x in asked.vectors))
+    calls = [
+        (x, p + by, found)
+        for by in (0, 7)
+        for x, p, found in zip(
+            asked.vectors, asked.positions, asked.turned((by, by, by)), strict=True
+        )
+    ]
     for wrong in WRONG:
-        other = Asked(wrong.answer, _arguments(asked))
-        theirs = other.turned() + other.turned((7, 7, 7))
-        pairs = zip(found, theirs, strict=True)
-        if all(float((a - b).abs().max()) < limit * size for a, b in pairs):
+        theirs = ((wrong.answer(x, p, asked.frequencies), found) for x, p, found in calls)
+        if all(float((a - b).abs().max()) < limit * size for a, b in theirs):
             return Rejected(wrong.name, wrong.sentence(None))
     return None
-
-
-def _arguments(asked: Asked) -> dict[str, Any]:
-    names = ("q", "k1", "k2")
-    positions = {f"positions_{n}": p for n, p in zip(names, asked.positions, strict=True)}
-    vectors = dict(zip(names, asked.vectors, strict=True))
-    return vectors | positions | dict(frequencies=asked.frequencies)
 
 
 def ask(answer: Any, arguments: Mapping[str, Any]) -> float:
@@ -348,6 +417,7 @@ TRIPLES = Exercise(
     inputs=triples_inputs,
     sizes=(
         dict(b=2, h=3, s=5, d=12),  # the largest first: there no mistake looks like another
+        dict(b=1, h=1, s=1, d=3),  # the example of the statement
         dict(b=1, h=1, s=2, d=3),
         dict(b=1, h=2, s=4, d=9),
     ),
@@ -368,8 +438,8 @@ TRIPLES = Exercise(
         "third = every third coordinate from 0, 1, 2; stack [first cos − second sin, first sin + "
         "second cos, third] on a new last axis, and flatten it into the one before; dtype of x.",
     ),
-    why="All turns are about one axis, so the common part of i, j and k is one turn of all three "
-    "rows, and no determinant sees that: it sees j − i and k − i.",
+    why="Each chunk turns about one axis, whatever the position, so the common part of i, j and k "
+    "is one turn of all three rows, and no determinant sees that: it sees j − i and k − i.",
     another_way="any fixed axis will do, and each chunk may have its own: "
     "`torch.linalg.matrix_exp` of the angle times a skew matrix turns about it.",
     ask=ask,

@@ -154,6 +154,38 @@ def wrong_finite(caches: Caches, q: Tensor, *token: Tensor) -> Tensor:
     return _attend(q, *(caches[name] for name in TENSORS_IN), seen=seen, low=-1e4)
 
 
+def one_in_full(first: bool) -> Callable[..., Tensor]:
+    """One of the caches is read in full, the other as far as it is filled."""
+
+    def answer(caches: Caches, q: Tensor, *token: Tensor) -> Tensor:
+        ring()(caches, q, *token)
+        full = "1" if first else "2"
+        parts = (
+            caches[name] if name[1] == full else caches[name][:, :, : caches["seen"]]
+            for name in TENSORS_IN
+        )
+        return _attend(q, *parts)
+
+    return answer
+
+
+def guessed(what: str, zeros: bool) -> Callable[..., Tensor]:
+    """Empty places are told by a logit of 0, or by a key of zeros. zeros: in place of NaN."""
+
+    def answer(caches: Caches, q: Tensor, *token: Tensor) -> Tensor:
+        ring()(caches, q, *token)
+        k1, k2, v1, v2 = (caches[name] for name in TENSORS_IN)
+        logits = torch.einsum("bhid,bhjd,bhkd->bhijk", q, k1, k2) * q.shape[-1] ** -0.5
+        hidden = logits == 0
+        if what == "key":
+            hidden = (k1 == 0).all(-1)[:, :, None, :, None] | (k2 == 0).all(-1)[:, :, None, None]
+        probs = logits.masked_fill(hidden, -math.inf).flatten(-2).softmax(-1).view_as(logits)
+        probs = probs.nan_to_num(0.0) if zeros else probs
+        return torch.einsum("bhijk,bhjd,bhkd->bhid", probs, v1, v2)
+
+    return answer
+
+
 def rows(*parts: Tensor) -> Tensor:
     return _attend(*parts, over=-1)
 

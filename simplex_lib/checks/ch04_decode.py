@@ -20,6 +20,8 @@ from simplex_lib.checks.ch04_cache import (
     before,
     columns,
     first_value,
+    guessed,
+    one_in_full,
     right_masked,
     right_ring,
     right_shifted,
@@ -166,6 +168,15 @@ EMPTY = (
     "Places of a cache that no token has filled yet take part, as keys of zeros. A key of zeros "
     "has the logit 0, and a logit of 0 has a weight."
 )
+LOGIT_0 = (
+    "Pairs with a logit of 0 are hidden. Empty places have the logit 0, and so have pairs of real "
+    "tokens: where q or one of the keys is all zeros, or happens to be orthogonal. How many places "
+    "are filled, seen knows."
+)
+KEY_0 = (
+    "Places whose key is all zeros are taken for empty ones. A real key may be all zeros too. How "
+    "many places are filled, seen knows."
+)
 LATE = (
     "You attend first and take the newest token in afterwards, so a query does not see its own "
     "position, and query 0 sees nothing."
@@ -181,6 +192,7 @@ DECODE = Exercise(
     minutes=15,
     inputs=windowed_inputs,
     sizes=(
+        dict(b=1, h=1, s=3, d=1, dv=1, w1=2, w2=1),  # by hand, in the statement
         dict(b=1, h=2, s=4, d=3, dv=5, w1=2, w2=1),
         dict(b=2, h=3, s=1, d=4, dv=5, w1=2, w2=3),
         dict(b=1, h=2, s=5, d=3, dv=4, w1=9, w2=2),
@@ -194,6 +206,22 @@ DECODE = Exercise(
     outputs=("out: b h i d",),
     wrong=(
         Wrong("empty places take part", ring(held=lambda seen, w, _: w), EMPTY),
+        Wrong(
+            "empty places of the first cache take part",
+            one_in_full(True),
+            "The second cache is right. The first one is read in full from the first step on, and "
+            "its empty places take part as keys of zeros.",
+        ),
+        Wrong(
+            "empty places of the second cache take part",
+            one_in_full(False),
+            "The first cache is right. The second one is read in full from the first step on, and "
+            "its empty places take part as keys of zeros.",
+        ),
+        Wrong("logits of 0 hidden", guessed("logit", False), LOGIT_0),
+        Wrong("logits of 0 hidden, no NaN", guessed("logit", True), LOGIT_0),
+        Wrong("keys of zeros hidden", guessed("key", False), KEY_0),
+        Wrong("keys of zeros hidden, no NaN", guessed("key", True), KEY_0),
         Wrong("newest token left out", before(zeros=False, new=False), LATE),
         Wrong(
             "newest token left out, empty places take part",
@@ -255,6 +283,12 @@ DECODE = Exercise(
             ring(place=lambda seen, w, both: seen % both[1]),
             "The place in both caches is counted with the length of the second. Each cache has a "
             "length of its own, and rolls over by itself.",
+        ),
+        Wrong(
+            "place of the shorter cache for both",
+            ring(place=lambda seen, w, both: seen % min(both)),
+            "The place in both caches is counted with the length of the shorter one, so the longer "
+            "one never fills up. Each cache has a length of its own, and rolls over by itself.",
         ),
         Wrong(
             "last place overwritten",

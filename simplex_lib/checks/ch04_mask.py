@@ -77,6 +77,10 @@ def wrong_from_j(s: int, w1: int, w2: int) -> Tensor:
     return _inside(s, w1)[:, :, None] & _inside(s, w2)
 
 
+def wrong_around_j(s: int, w1: int, w2: int) -> Tensor:
+    return truth_mask(s, w1, s) & (_back(s).abs() < w2)
+
+
 def wrong_either(s: int, w1: int, w2: int) -> Tensor:
     return _inside(s, w1)[:, :, None] | _inside(s, w2)[:, None, :]
 
@@ -256,6 +260,12 @@ MASK = Exercise(
             wrong_from_j,
             "Your second window is counted back from the first key: j − w2 < k ≤ j. Both windows "
             "are counted from the query.",
+        ),
+        Wrong(
+            "second window around j",
+            wrong_around_j,
+            "Your second window is counted from the first key, on both sides: |j − k| < w2. Both "
+            "windows are counted from the query.",
         ),
         Wrong(
             "no causal part",

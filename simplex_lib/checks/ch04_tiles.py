@@ -69,6 +69,10 @@ def _visible(s: int, w1: int, w2: int) -> int:
     return sum(min(i + 1, w1) * min(i + 1, w2) for i in range(s))
 
 
+def _not_itself(s: int, w1: int, w2: int) -> int:
+    return sum(min(i, w1) * min(i, w2) for i in range(s))
+
+
 def _up(n: int, block: int) -> int:
     return math.ceil(n / block) * block
 
@@ -187,6 +191,12 @@ def wrong_heads_over_rows(s: int, w1: int, w2: int, rows: int, kv_block: int, ti
     return share / rows if tiling == "heads" else share
 
 
+def wrong_full_heads(s: int, w1: int, w2: int, rows: int, kv_block: int, tiling: str) -> float:
+    if tiling == "sequence":
+        return _share()(s, w1, w2, rows, kv_block, tiling)
+    return _visible(s, w1, w2) / (s * min(w1, w2) * _up(max(w1, w2), kv_block))
+
+
 def right_by_keys(s: int, w1: int, w2: int, rows: int, kv_block: int, tiling: str) -> float:
     """Marks the keys of each tile in a list."""
     short, long = sorted((w1, w2))
@@ -217,6 +227,7 @@ TILES = Exercise(
     minutes=15,
     inputs=tiles_inputs,
     sizes=(
+        dict(s=4, w1=2, w2=1, rows=2, kv_block=2),  # the example of the statement
         dict(s=4, w1=2, w2=1, rows=2, kv_block=3),
         dict(s=1, w1=1, w2=1, rows=1, kv_block=2),
         dict(s=8, w1=3, w2=5, rows=4, kv_block=2),
@@ -357,6 +368,12 @@ TILES = Exercise(
             "queries see fewer.",
         ),
         Wrong(
+            "visible pairs without the query itself",
+            _share(visible=_not_itself),
+            "The computed pairs are right. Of your visible pairs the query's own position is "
+            "missing: query 0 sees one pair, and you count none.",
+        ),
+        Wrong(
             "visible pairs of the public code",
             _share(visible=_published),
             "The computed pairs are right. Your visible pairs are the estimate of the public "
@@ -395,6 +412,12 @@ TILES = Exercise(
             _share(tiled=()),
             'With tiling = "sequence" you get the numbers of the other tiling. There, the rows of '
             "a tile are neighbouring queries.",
+        ),
+        Wrong(
+            "full windows of heads",
+            wrong_full_heads,
+            'With tiling = "heads" every tile of yours loads w1 and w2 keys. Those at the start '
+            "have fewer keys to load.",
         ),
         Wrong(
             "tilings swapped",

@@ -19,16 +19,20 @@ from simplex_lib.checks.ch04_windows import (
     by_queries,
     finite,
     full_at_the_start,
+    guessed,
     hidden_lengths,
     lengths,
     moved,
+    multiplied,
     negative,
+    no_maximum,
     no_nan,
     past,
     right_by_queries,
     right_online,
     right_pairs,
     right_unfolded,
+    scaled_by_values,
     span,
     strict,
     wrong_ahead,
@@ -50,8 +54,10 @@ from simplex_lib.checks.ch04_windows import (
     wrong_scaled_twice,
     wrong_shorter,
     wrong_swapped,
+    wrong_two_softmaxes,
     wrong_unscaled,
     wrong_values_added,
+    wrong_values_exchanged,
     wrong_wrapped,
     wrong_wrapped_raises,
     wrong_wrapped_uncut,
@@ -67,9 +73,18 @@ LONG = 64  # from this length on, maps of all positions are told from windows
 def windowed_inputs(
     draw: Draw, *, b: int, h: int, s: int, d: int, dv: int, w1: int, w2: int
 ) -> dict[str, Any]:
-    """All logits of a third sentence lie about 3e10 below 0, and no digit of them is lost."""
+    """A second sentence has queries and keys of zeros, which are visible like any other.
+
+    All logits of a third lie about 3e10 below 0, and no digit of them is lost.
+    """
     keys = {name: draw.normal(b, h, s, d) for name in ("q", "k1", "k2")}
     values = {name: draw.normal(b, h, s, dv) for name in ("v1", "v2")}
+    if (b, h, s, d, dv, w1, w2) == (1, 1, 3, 1, 1, 2, 1):  # by hand, in the statement
+        keys["q"][:] = 0
+        values["v1"][0, 0, :, 0] = torch.tensor([1.0, 3, 5])
+        values["v2"][0, 0, :, 0] = torch.tensor([1.0, 10, 100])
+    for name, first in (("q", 2), ("k1", 0), ("k2", 1)):
+        keys[name][1:2, :, first::3] = 0
     for x in keys.values():
         x[2:] = (4 * x[2:]).round() / 4
     keys["q"][2:, ..., 0], keys["k1"][2:, ..., 0], keys["k2"][2:, ..., 0] = 2, 1, -(2.0**35)
@@ -174,6 +189,22 @@ ZEROS = (
     "Near the start of the sequence, the places of a window that lie before position 0 take part, "
     "as keys of zeros. A key of zeros has the logit 0, and a logit of 0 has a weight."
 )
+LOGIT_0 = (
+    "Pairs with a logit of 0 are hidden. Padding has the logit 0, and so have visible pairs: where "
+    "q or one of the keys is all zeros, or happens to be orthogonal. Hide places by where they are."
+)
+KEY_0 = (
+    "Places whose key is all zeros are hidden. Padding looks like that, and a real key may be all "
+    "zeros too. Hide places by where they are."
+)
+TIMES_0 = (
+    "The logits of hidden pairs were multiplied by 0 before the softmax. That makes them 0, and a "
+    "logit of 0 has a weight."
+)
+TIMES_0_AFTER = (
+    "The hidden pairs were multiplied by 0 after the softmax. They had their share of the sum "
+    "already, so what is left adds up to less than 1."
+)
 CLAMPED = (
     "Near the start of the sequence your windows keep their length by reading position 0 several "
     "times, so that it gets several shares."
@@ -201,6 +232,7 @@ WINDOWED = Exercise(
     minutes=20,
     inputs=windowed_inputs,
     sizes=(
+        dict(b=1, h=1, s=3, d=1, dv=1, w1=2, w2=1),  # by hand, in the statement
         dict(b=1, h=1, s=3, d=2, dv=2, w1=2, w2=1),
         dict(b=1, h=2, s=4, d=3, dv=5, w1=6, w2=7),
         dict(b=2, h=3, s=1, d=4, dv=5, w1=2, w2=3),
@@ -318,6 +350,18 @@ WINDOWED = Exercise(
             "The first key is right. Of the second, places before position 0 take part as keys of "
             "zeros: their pairs have the logit 0, and a logit of 0 has a weight.",
         ),
+        Wrong("logits of 0 hidden", guessed("logit"), LOGIT_0),
+        Wrong("logits of 0 hidden, no NaN", no_nan(guessed("logit")), LOGIT_0),
+        Wrong("keys of zeros hidden", guessed("key"), KEY_0),
+        Wrong("keys of zeros hidden, no NaN", no_nan(guessed("key")), KEY_0),
+        Wrong("mask multiplied before the softmax", multiplied(True, False), TIMES_0),
+        Wrong("mask multiplied before the softmax, windows cut", multiplied(True, True), TIMES_0),
+        Wrong("mask multiplied after the softmax", multiplied(False, False), TIMES_0_AFTER),
+        Wrong(
+            "mask multiplied after the softmax, windows cut",
+            multiplied(False, True),
+            TIMES_0_AFTER,
+        ),
         Wrong("position 0 repeated", wrong_clamped, CLAMPED),
         Wrong("position 0 repeated, windows cut at s", wrong_clamped_cut, CLAMPED),
         Wrong("wrapped around", wrong_wrapped, WRAPPED),
@@ -348,6 +392,24 @@ WINDOWED = Exercise(
         ),
         Wrong("scaled twice", wrong_scaled_twice, "The logits are divided by √d twice."),
         Wrong(
+            "scaled by the values",
+            scaled_by_values,
+            "The logits are divided by the square root of dv, the length of a value. The scale is "
+            "1/√d, with the length of q.",
+        ),
+        Wrong(
+            "no maximum taken off",
+            no_maximum,
+            "The exponentials are taken of the logits as they are: far below 0 all of them are 0, "
+            "and 0 divided by 0 is NaN; large ones are infinite.",
+        ),
+        Wrong(
+            "two softmaxes",
+            wrong_two_softmaxes,
+            "Two softmaxes are multiplied, one over the first key and one over the second. There "
+            "is one, over all pairs of a query.",
+        ),
+        Wrong(
             "second key only",
             wrong_rows,
             "The softmax runs over the second key alone, so every first key of the window gets a "
@@ -376,6 +438,11 @@ WINDOWED = Exercise(
             "first value only",
             wrong_first_value,
             "v2 is missing: these are the first values, weighted by the marginal over j.",
+        ),
+        Wrong(
+            "values swapped",
+            wrong_values_exchanged,
+            "v1 and v2 changed places, while k1, k2 and the windows did not.",
         ),
         Wrong(
             "keys swapped",

@@ -143,6 +143,44 @@ def wrong_zero_keys_cut(*arguments: Any) -> Tensor:
     return wrong_zero_keys(*arguments[:5], min(arguments[5], s), min(arguments[6], s))
 
 
+def guessed(what: str) -> Callable[..., Tensor]:
+    """Padding is told by its zeros: by a logit of 0, or by a key of zeros."""
+
+    def answer(*arguments: Any) -> Tensor:
+        q = arguments[0]
+        w1, w2 = (min(w, q.shape[2]) for w in arguments[5:])
+        k1, k2, v1, v2 = (
+            torch.nn.functional.pad(x, (0, 0, w - 1, 0)).unfold(2, w, 1).transpose(-1, -2)
+            for x, w in zip(arguments[1:5], (w1, w2) * 2, strict=True)
+        )  # (b, h, s, w, d)
+        logits = torch.einsum("bhid,bhiud,bhiwd->bhiuw", q, k1, k2) * q.shape[-1] ** -0.5
+        hidden = logits == 0
+        if what == "key":
+            hidden = (k1 == 0).all(-1)[..., None] | (k2 == 0).all(-1)[..., None, :]
+        probs = logits.masked_fill(hidden, -math.inf).flatten(-2).softmax(-1).view_as(logits)
+        return torch.einsum("bhiuw,bhiud,bhiwd->bhid", probs, v1, v2)
+
+    return answer
+
+
+def multiplied(before: bool, cut: bool) -> Callable[..., Tensor]:
+    """Hidden pairs, read from position 0, times 0: before the softmax or after it."""
+
+    def answer(*arguments: Any) -> Tensor:
+        q, k1, k2, v1, v2, w1, w2 = arguments
+        s = q.shape[2]
+        if cut:
+            w1, w2 = min(w1, s), min(w2, s)
+        at1, at2 = _places(s, 1 - w1, 0), _places(s, 1 - w2, 0)
+        seen = (_exists(at1)[:, :, None] & _exists(at2)[:, None]).to(q.dtype)
+        logits = torch.einsum("bhid,bhiud,bhiwd->bhiuw", q, _read(k1, at1), _read(k2, at2))
+        logits = logits * q.shape[-1] ** -0.5 * (seen if before else 1)
+        probs = logits.flatten(-2).softmax(-1).view_as(logits) * (1 if before else seen)
+        return torch.einsum("bhiuw,bhiud,bhiwd->bhid", probs, _read(v1, at1), _read(v2, at2))
+
+    return answer
+
+
 def zero_keys_of_one(first: bool, cut: bool) -> Callable[..., Tensor]:
     """One key's padding is hidden, the other's takes part as zeros."""
 
@@ -250,6 +288,28 @@ def wrong_longer(*arguments: Any) -> Tensor:
 
 def wrong_unscaled(*arguments: Any) -> Tensor:
     return _attend(arguments, *_windows(arguments), scale=1.0)
+
+
+def scaled_by_values(*arguments: Any) -> Tensor:
+    return _attend(arguments, *_windows(arguments), scale=arguments[3].shape[-1] ** -0.5)
+
+
+def no_maximum(*arguments: Any) -> Tensor:
+    logits, v1, v2 = _parts(*arguments)
+    weights = logits.exp()
+    probs = weights / weights.sum((-2, -1), keepdim=True)
+    return torch.einsum("bhiuw,bhiud,bhiwd->bhid", probs, v1, v2)
+
+
+def wrong_two_softmaxes(*arguments: Any) -> Tensor:
+    logits, v1, v2 = _parts(*arguments)
+    probs = (logits.softmax(-1) * logits.softmax(-2)).nan_to_num(0.0)
+    return torch.einsum("bhiuw,bhiud,bhiwd->bhid", probs, v1, v2)
+
+
+def wrong_values_exchanged(*arguments: Any) -> Tensor:
+    q, k1, k2, v1, v2, *windows = arguments
+    return lengths(0, 0)(q, k1, k2, v2, v1, *windows)
 
 
 def wrong_scaled_twice(*arguments: Any) -> Tensor:

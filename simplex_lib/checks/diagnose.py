@@ -33,7 +33,7 @@ def diagnose(
         return None
     largest = usable[0]
     lost = torch.isnan(largest.got) & ~torch.isnan(largest.expected)
-    found = None if lost.any() else _precision(usable) or _factor(usable, passing)
+    found = None if lost.any() else _precision(usable) or _factor(exercise, usable, passing)
     if found:
         return found
     looks = (_not_finite, _constant, _swapped, _offset, _sums, _shifted, _part)
@@ -41,8 +41,16 @@ def diagnose(
         found = look(exercise, largest, largest.got, largest.expected)
         if found:
             text = found[1]
-            return found[0], f"With {largest.case}: {text[0].lower()}{text[1:]}"
+            says = f"With {largest.case}: {text[0].lower()}{text[1:]}"
+            return found[0], says + _another_case(exercise, largest.case)
     return None
+
+
+def _another_case(exercise: Exercise, case: Case) -> str:
+    """What a sentence about this case has to add: the report goes on with a smaller one."""
+    if all(size <= exercise.smallest.get(name, 1) for name, size in case.sizes.items()):
+        return ""
+    return " (Below is the smallest case that fails.)"
 
 
 def _not_finite(_: Exercise, __: Difference, got: Tensor, want: Tensor) -> Finding | None:
@@ -92,7 +100,9 @@ def _precision(differences: Sequence[Difference]) -> Finding | None:
     )
 
 
-def _factor(differences: Sequence[Difference], passing: Sequence[Case]) -> Finding | None:
+def _factor(
+    exercise: Exercise, differences: Sequence[Difference], passing: Sequence[Case]
+) -> Finding | None:
     """One factor for all numbers, that fits every case, the passing ones (factor 1) included."""
     ratios = [_ratio(d) for d in differences]
     if any(r is None for r in ratios):
@@ -110,8 +120,9 @@ def _factor(differences: Sequence[Difference], passing: Sequence[Case]) -> Findi
             return "factor", f"Every number is the right one times {words}."
     if max(known) - min(known) < 1e-6 and len(known) > 1:
         return "factor", f"Every number is {known[0]:.4g} times the right one."
-    largest = differences[0]
-    return "factor", f"With {largest.case}, every number is {known[0]:.4g} times the right one."
+    case = differences[0].case
+    says = f"With {case}, every number is {known[0]:.4g} times the right one."
+    return "factor", says + _another_case(exercise, case)
 
 
 def _offset(_: Exercise, __: Difference, got: Tensor, want: Tensor) -> Finding | None:

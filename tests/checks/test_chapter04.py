@@ -42,6 +42,42 @@ def test_the_sizes_of_a_case_differ_so_that_none_can_stand_for_another():
                 assert len(set(axes)) == len(axes), (exercise, sizes)
 
 
+BY_HAND = dict(v1=[[[[1], [3], [5]]]], v2=[[[[1], [10], [100]]]], q=[[[[0]] * 3]], w1=2, w2=1)
+EXAMPLES = (  # what the statements print
+    ("4.1", dict(seq_len=3, w1=2, w2=1), None),
+    ("4.2", BY_HAND, [[[[1], [20], [400]]]]),
+    ("4.3", dict(seq_len=10, w1=4, w2=2), [480, 200, 24]),
+    ("4.4", dict(seq_len=4, w1=2, w2=1, rows=2, kv_block=2), [7 / 24, 7 / 8]),
+    ("4.5", BY_HAND, [[[[1], [20], [400]]]]),
+)
+
+
+@pytest.mark.parametrize(("exercise", "given", "result"), EXAMPLES)
+def test_the_examples_of_the_statements_are_cases(exercise, given, result):
+    found = exercises()[exercise]
+    numbers = lambda x: x.tolist() if isinstance(x, torch.Tensor) else x  # noqa: E731
+    same = [
+        case
+        for case in found.cases()
+        if all(numbers(case.arguments[name]) == x for name, x in given.items())
+    ]
+    assert len(same) == 1
+    right = found.truth(**same[0].arguments)
+    if result is None:
+        pairs = [(0, 0, 0), (1, 0, 1), (1, 1, 1), (2, 1, 2), (2, 2, 2)]
+        assert [tuple(x) for x in right.nonzero().tolist()] == pairs
+    else:
+        torch.testing.assert_close(right, torch.tensor(result, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("exercise", ["4.2", "4.5"])
+def test_some_queries_and_keys_are_zeros(exercise):
+    largest = exercises()[exercise].cases()[-1].arguments
+    for name in ("q", "k1", "k2"):
+        zeros = (largest[name] == 0).all(-1)
+        assert zeros[1].any() and not zeros[1].all() and not zeros[0].any()
+
+
 def test_the_truths_give_the_figures_of_the_paper():
     assert count_by_products(49_152, 512, 32) == (4_831_838_208, 4_831_838_208, 49_152)
     shares = truth_tiles(1024, 8, 64, 64, 128)
@@ -114,8 +150,8 @@ def values_in_another_order(*x):
     return unfolded(*x, flip=True)
 
 
-def no_maximum_taken_off(*x):
-    return unfolded(*x, soft=lambda a: a.exp() / a.exp().sum((-2, -1), keepdim=True))
+def half_of_the_pairs(*x):
+    return unfolded(*x, soft=lambda a: a.flatten(-2).softmax(-1).view_as(a) / 2)
 
 
 def rounded(*x):
@@ -241,7 +277,7 @@ UNLISTED = (
     ("4.2", hidden_if_both_outside, GENERAL),
     ("4.2", scaled_by_windows, GENERAL),
     ("4.2", values_in_another_order, GENERAL),
-    ("4.2", no_maximum_taken_off, GENERAL),
+    ("4.2", half_of_the_pairs, GENERAL),
     ("4.2", rounded, GENERAL),
     ("4.2", mean_of_values, GENERAL),
     ("4.2", second_window_from_the_first, GENERAL),
@@ -277,6 +313,30 @@ def test_unlisted_wrong_answers_are_rejected_and_not_misnamed(exercise, answer, 
 @pytest.mark.parametrize("low", [-50, -1e4, -1e5, -1e9])
 def test_a_finite_mask_is_named(low):
     assert check("4.2", lambda *x: unfolded(*x, low=low)).cause == "finite mask, zeros"
+
+
+def test_padding_told_by_its_zeros_is_named():
+    def zeros(q, k1, k2, v1, v2, w1, w2):
+        k1, v1, k2, v2 = (
+            pad(x, (0, 0, w - 1, 0)).unfold(2, w, 1)
+            for x, w in ((k1, w1), (v1, w1), (k2, w2), (v2, w2))
+        )
+        logits = torch.einsum("bhid,bhidu,bhidw->bhiuw", q, k1, k2) * q.shape[-1] ** -0.5
+        hidden = logits == 0
+        if by_key:
+            hidden = ~((k1 != 0).any(3)[..., :, None] & (k2 != 0).any(3)[..., None, :])
+        probs = logits.masked_fill(hidden, -math.inf).flatten(-2).softmax(-1).view_as(logits)
+        return torch.einsum("bhiuw,bhidu,bhidw->bhid", probs, v1, v2)
+
+    by_key = False
+    assert check("4.2", zeros).cause == "logits of 0 hidden"
+    by_key = True
+    assert check("4.2", zeros).cause == "keys of zeros hidden"
+
+
+def test_an_answer_that_is_spoken_of_in_another_case_is_told_so():
+    report = check("4.1", windows_summed)
+    assert "Below is the smallest case" in report.says, report.message
 
 
 def test_windows_of_any_length_may_be_padded_in_full():
