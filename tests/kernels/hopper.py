@@ -2,7 +2,8 @@
 
 A program of its own: one process runs kernels in the interpreter or compiles them, never both.
 `python tests/kernels/hopper.py bfloat16 128` prints a line of JSON a kernel: registers, bytes of
-stack (spills), bytes of shared memory, and whether the product is a Hopper one (wgmma).
+stack (spills), bytes of shared memory, and whether the product is a Hopper one (wgmma). Names of
+kernels may follow, and `ones`, for sizes of 1.
 """
 
 import json
@@ -43,9 +44,14 @@ KERNELS = {
 HALF = dict(bfloat16="bf16", float16="fp16", float32="fp32")
 
 
-def compiled(kernel, dtype, d, blocks):
-    """As a launch with contiguous tensors of width d would compile it."""
-    values = blocks.options() | dict(CAUSAL=True, DOT=tiles.dot_dtype(dtype))
+def compiled(kernel, dtype, d, blocks, *, ones=False):
+    """As a launch with contiguous tensors of width d would compile it.
+
+    With ones, as for one position, one head a key head and windows of 1: a launch makes constants
+    of arguments that are 1.
+    """
+    values = blocks.options() | dict(CAUSAL=not ones, DOT=tiles.dot_dtype(dtype))
+    values |= dict(s=1, groups=1) if ones else {}
     element = HALF[str(dtype).removeprefix("torch.")]
     signature, constants, attributes = {}, {}, {}
     aligned = [["tt.divisibility", 16]]
@@ -63,7 +69,8 @@ def compiled(kernel, dtype, d, blocks):
             constants[(place, 3)] = 1
             attributes |= {(place, axis): aligned for axis in range(3)}
         elif name.startswith("window"):
-            signature[name] = ("i32", "i32")
+            signature[name] = ("constexpr" if ones else "i32", "i32")
+            constants |= {(place, 0): 1} if ones else {}
         else:
             signature[name] = "fp32" if name == "scale" else "i32"
             if name in ("s", "d", "dv") and d % 16 == 0:
@@ -86,9 +93,10 @@ def resources(cubin):
 
 def main(dtype, d, *names):
     warnings.simplefilter("ignore")
+    ones, names = "ones" in names, [name for name in names if name != "ones"]
     blocks = tiles.choose_blocks(1 << 20, 1 << 20, int(d), int(d), getattr(torch, dtype))
     for name in names or KERNELS:
-        kernel = compiled(KERNELS[name], getattr(torch, dtype), int(d), blocks)
+        kernel = compiled(KERNELS[name], getattr(torch, dtype), int(d), blocks, ones=ones)
         registers, stack = resources(kernel.asm["cubin"])
         found = dict(kernel=name, dtype=dtype, d=int(d), blocks=blocks._asdict())
         found |= dict(registers=registers, stack=stack, shared=kernel.metadata.shared)

@@ -136,7 +136,7 @@ def test_strides_are_followed(device):
     plain = launched(inputs, gradients)
     turned = [x.transpose(1, 2).contiguous().transpose(1, 2) for x in inputs]  # (b, s, h, d)
     turned[0] = turned[0].mT.contiguous().mT  # (b, h, d, s)
-    turned[3] = turned[3].flip(2).contiguous().flip(2)
+    turned[3] = turned[3].repeat_interleave(2, -1)[..., ::2]
     for x, same in zip(launched(turned, gradients), plain, strict=True):
         assert torch.equal(x, same)
     ones = torch.ones(1, device=device).expand_as(gradients[0])  # strides of 0, as sum() gives
@@ -282,7 +282,7 @@ def test_the_interpreter_is_announced_once(monkeypatch, recwarn):
     inputs, _ = make_case("cpu", s=1)
     for _ in range(2):
         kernel(*inputs)
-    assert ["interpreter" in str(w.message) for w in recwarn.list] == [True]
+    assert sum("run in Triton's interpreter" in str(w.message) for w in recwarn.list) == 1
 
 
 def test_blocks_are_powers_of_two_and_no_larger_than_the_problem():
