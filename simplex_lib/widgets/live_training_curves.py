@@ -17,6 +17,7 @@ from simplex_lib.widgets.live_training_runner import BlockRun
 Status = Literal["ready", "training", "stopping", "stopped", "finished", "failed"]
 RECORDED = "block_training"
 MOST_ROWS = 14
+PERCENT = "\u00a0%"  # stays on the line of its number
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,9 @@ class Snapshot:
         training = run.training
         error = ""
         if run.error is not None:
-            text = " ".join(str(run.error).split()) or "without a word"
+            text = " ".join(str(run.error).split()).rstrip(".") or "without a word"
             error = f"{type(run.error).__name__}: {text[:300]}"
-            error += f" ({run.where()})" if run.where() else ""
+            error += f" (at {run.where()})" if run.where() else ""
         return cls(
             run.name,
             run.seed,
@@ -256,7 +257,7 @@ def error_at(points: Sequence[tuple[int, float]], step: int, ended: bool) -> flo
 
 
 def percent(x: float) -> str:
-    return f"{x:.1f} %"
+    return f"{x:.1f}{PERCENT}"
 
 
 def one_digit(x: float) -> str:
@@ -268,7 +269,7 @@ def span(low: float, high: float, word: Callable[[Any], str]) -> str:
     first, last = word(low), word(high)
     if first == last:
         return last
-    return f"{first.removesuffix(' %')} to {last}"
+    return f"{first.removesuffix(PERCENT)} to {last}"
 
 
 def _line(run: Snapshot, look: int) -> Line:

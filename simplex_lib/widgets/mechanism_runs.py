@@ -69,7 +69,7 @@ class MechanismPayload:
     def sentence(self) -> str:
         """The error here, what the kernel reads, and where the attention goes."""
         step, error = self.steps[self.frame], self.errors[self.frame]
-        text = f"Seed {self.seed} at step {step}: {error:.1f} % wrong"
+        text = f"Seed {self.seed} at step {step}: {error:.1f}\u00a0% wrong"
         if self.frame:
             fall = self.errors[self.frame - 1] - error
             text += f", {abs(fall):.1f} points {'less' if fall >= 0 else 'more'} than at step "

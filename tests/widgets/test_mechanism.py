@@ -83,7 +83,7 @@ def test_sentence():
     text = payload(frame=2).sentence
     run = recorded("last letter")[0]["curve"]["error_percent"]
     assert text.startswith(
-        f"Seed 0 at step 100: {run[2]:.1f} % wrong, {run[1] - run[2]:.1f} points"
+        f"Seed 0 at step 100: {run[2]:.1f}\u00a0% wrong, {run[1] - run[2]:.1f} points"
     )
     assert "large taps of both queries lie on keys j − 4 to j + 1" in payload().sentence
     assert "head 0 of the trained seed 0 puts" in text and text.endswith("right.")
