@@ -140,7 +140,7 @@ Why the 2 for a dot? Look at *was* in the fifth line: it has a 2 as well. The fo
 
 # %% [markdown] tags=["exercise"]
 r"""
-### Exercise 6.1: The head by hand &nbsp; (12 minutes)
+### Exercise 6.1: The hand-built head &nbsp; (12 minutes)
 
 The loop above only says what is wanted. Now do it with a kernel over raw logits. Return `(kernel, logits)`.
 
@@ -615,7 +615,7 @@ Step back and forth through the recorded training, also of the model with the id
 
 # %% [markdown] tags=["exercise"]
 r"""
-### Exercise 6.5: The share of the right block &nbsp; (8 minutes)
+### Exercise 6.5: How much weight falls on the right block &nbsp; (8 minutes)
 
 Put a number on it. `weights` is (b, h, t, t), attention weights with the query axis before the key axis, and `target` (b,), int64, the index of the right block. The texts are those of exercise 6.2: blocks of `n` letters, a dot behind each, then # and the question.
 
@@ -842,7 +842,7 @@ for r in load("needle_training")["runs"] if "needle_training" in names() else []
 
 # %% [markdown]
 r"""
-Guessing a value of the text is wrong in 94 % for two needles. A kernel that looks one key back finds a value *by the key before it*, in one look. The others would first have to move each key onto its value, and have the layer for it. Within these steps they hardly do. Again: not "cannot".
+A kernel that looks one key back, and far enough back in the queries to see the key that is due, finds a value *by the key before it*, in one look. The others would first have to move each key onto its value, and have the layer for it. Within these steps they hardly do. Again: not "cannot".
 
 ## What the papers say, what we measured
 
