@@ -454,8 +454,8 @@ yours; the check takes determinant logits and asks for five properties:
 1. every vector keeps its length;
 2. a triple at one and the same position scores as if nothing had been turned;
 3. adding one number to all positions, of `q`, `k1` and `k2`, changes no logit;
-4. moving `q` alone changes logits in every chunk, and so does `k1` alone and `k2` alone;
-5. `frequencies[l]` changes what chunk `l` scores, and nothing else.
+4. moving one entry of `positions` turns the vector at that place, in every batch and head, and no other vector; moving all positions of `q` alone changes logits in every chunk, and so does `k1` alone and `k2` alone;
+5. `frequencies[l]` changes what chunk `l` scores, and nothing else; one position further is a turn by `frequencies[l]` radians, either way round, and at frequency 0 nothing turns.
 
 Example, one chunk and frequency $\pi/2$: $q = (1, 0, 0)$ at 0, $k = (1, 0, 0)$ at 1 and $k' = (0, 0, 1)$ at 0. If chunks turn about the third axis, $k$ becomes $(0, 1, 0)$ and the logit is 1. At the positions 5, 6, 5 it is again 1; with $k$ at 0 it is 0.
 """

@@ -58,7 +58,7 @@ def _not_finite(_: Exercise, __: Difference, got: Tensor, want: Tensor) -> Findi
     if lost.any():
         return (
             "inf",
-            f"{int(lost.sum())} of {got.numel()} numbers are infinite, and none should be.",
+            f"{int(lost.sum())} of {got.numel()} numbers are infinite and should not be.",
         )
     return None
 
@@ -150,7 +150,8 @@ def _ratio(difference: Difference) -> float | None:
 def _explanations(sizes: Sequence[Mapping[str, int]]) -> list[tuple[str, list[float]]]:
     """Factors that the sizes of the cases explain, or a change of the logarithm's base."""
     found: list[tuple[str, list[float]]] = []
-    for name in sizes[0]:
+    sizes = [{name: n for name, n in s.items() if all(t[name] for t in sizes)} for s in sizes]
+    for name in sizes[0]:  # a size of 0 explains no factor
         values = [float(s[name]) for s in sizes]
         found += [
             (name, values),

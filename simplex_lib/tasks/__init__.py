@@ -1,5 +1,6 @@
 """Data that attention is tried on: inputs and right answers, no models.
 
+alice.py    which sentence holds both words? heads by hand
 blocks.py   which block of letters holds all letters of the question?
 match3.py   is there a pair that completes a token to 0 modulo M?
 needles.py  several keys with their values, hidden in a text
