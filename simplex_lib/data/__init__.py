@@ -6,6 +6,7 @@ windowed_benchmark   windowed attention against the cube, measured
 decoding_benchmark   the cost of one decoded token, measured
 block_training       the block task of Multi-Token Attention, trained on a CPU
 paper_blocks         the same at the size of the paper, trained on a GPU
+needle_training      2 and 4 needles with three kinds of attention, trained on a CPU
 multi_token_benchmark  the key-query convolution in two forms, measured
 
 Each file names its source, or the command that made it with machine, date, versions and seed.
