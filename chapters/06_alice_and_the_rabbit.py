@@ -66,7 +66,7 @@ from importlib.resources import files
 from safetensors.torch import load_file
 
 from simplex_lib.attention import dot_product_attention, multi_token_maps
-from simplex_lib.data import load, names
+from simplex_lib.data import load
 from simplex_lib.tasks.alice import TEXT, TWICE, alice_heads, read_story
 from simplex_lib.tasks.blocks import BlockTask, guessing_floors
 from simplex_lib.training.blocks import groups
@@ -186,7 +186,7 @@ Know what the proof assumes: *one* look, with one query, at keys that know their
 
 ## One and one, or two and nothing
 
-Now an honest test of the kernel. We add a sentence:
+Now a harder text. We add:
 
 > alice liked alice most .
 """
@@ -480,7 +480,7 @@ Choose the words with care. It did not learn the task *within this budget*. Not:
 
 The last line shows a choice of ours. The paper starts its kernels as the identity, which is ordinary attention, and then it takes up to 500 steps. Ours start at the constant $1/\sqrt{c_q c_k}$.
 
-Any of these runs can be repeated with a seed of your own: write `watch(mine)` into a new cell.
+Repeat any of them with a seed of your own: write `watch(mine)` into a new cell.
 """
 
 
@@ -835,10 +835,11 @@ Recorded: two layers of width 48, the first of ordinary attention, the second of
 """
 
 # %%
-for r in load("needle_training")["runs"] if "needle_training" in names() else []:
+for r in load("needle_training")["runs"]:
     low, high = r["interval_percent"]
     name = f"{r['asked']} needles, {r['kind']}, seed {r['seed']}"
     print(f"{name:34} {r['final_error_percent']:5.1f} % wrong ({low:.1f} to {high:.1f})")
+    assert (high < 1) == (r["kind"] == "multi-token")
 
 # %% [markdown]
 r"""
