@@ -60,12 +60,12 @@ def test_many_tiles_and_none(device, sizes, causal):
 @pytest.mark.parametrize("causal", [True, False])
 def test_nothing_outside_the_tensors_is_read_or_written(device, monkeypatch, causal):
     inputs, gradients = case(device, h=3, s=21, d=18, dv=21)
-    plain = launched(inputs, gradients, causal=causal)
-    empty = GuardedEmpty()
-    monkeypatch.setattr(torch, "empty", empty)
     guards = [guard(x) for x in inputs], [guard(x) for x in gradients]
-    found = launched(*guards, causal=causal)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "empty", empty := GuardedEmpty())
+        found = launched(*guards, causal=causal)
     assert empty.broken() == (0, 0) and len(empty.made) == 5
+    plain = launched(inputs, gradients, causal=causal)
     assert all(torch.equal(x, same) for x, same in zip(found, plain, strict=True))
 
 

@@ -122,12 +122,12 @@ def test_any_shape(sizes, heads, options):
 @pytest.mark.parametrize("options", [dict(), dict(w1=3, w2=2, causal=False)], ids=str)
 def test_nothing_outside_the_tensors_is_read_or_written(device, monkeypatch, options):
     inputs, gradients = make_case(device, h=3, s=5, d=18, dv=21)
-    plain = launched(inputs, gradients, **options)
-    empty = GuardedEmpty()
-    monkeypatch.setattr(torch, "empty", empty)
-    found = launched([guard(x) for x in inputs], [guard(x) for x in gradients], **options)
+    guards = [guard(x) for x in inputs], [guard(x) for x in gradients]
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "empty", empty := GuardedEmpty())
+        found = launched(*guards, **options)
     assert empty.broken() == (0, 0) and len(empty.made) == 7
-    for x, same in zip(found, plain, strict=True):
+    for x, same in zip(found, launched(inputs, gradients, **options), strict=True):
         assert torch.equal(x, same)
 
 
