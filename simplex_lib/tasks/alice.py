@@ -92,7 +92,7 @@ def read_story(text: str = TEXT, question: str = QUESTION) -> Story:
     if not 1 <= len(rows) <= MOST_SENTENCES or total > MOST_TOKENS:
         raise ValueError(
             f"text must be 1 to {MOST_SENTENCES} sentences of {MOST_TOKENS} words and full stops "
-            f"at most; got {len(rows)} sentences, {total} words and full stops."
+            f"at most; got {_count(len(rows), 'sentence')}, {total} words and full stops."
         )
     asked = _words(question)
     if len(asked) != 2 or asked[0] == asked[1]:
@@ -154,6 +154,10 @@ def alice_heads(story: Story, *, beta: float = 12.0, reach: int = 4) -> AliceHea
         dot_product=(beta * dot).softmax(0),
         pairs=pairs,
     )
+
+
+def _count(n: int, word: str) -> str:
+    return f"{n} {word}{'' if n == 1 else 's'}"
 
 
 def _words(text: str) -> list[str]:

@@ -5,14 +5,16 @@ picture is drawn by `alice_view.py`, the still one by `alice_still.py`; the head
 simplex_lib/tasks/alice.py.
 """
 
+import re
 from typing import Any
 
 from simplex_lib.tasks.alice import QUESTION, TEXT, TWICE
 from simplex_lib.widgets import alice_still, alice_view
 from simplex_lib.widgets.alice_shares import HEADS, AlicePayload, alice_payload, share
-from simplex_lib.widgets.frame import Widget, page
+from simplex_lib.widgets.frame import page
 from simplex_lib.widgets.kit import table
 from simplex_lib.widgets.match3_view import buttons
+from simplex_lib.widgets.typed import TypedWidget
 
 FAR = (  # the right sentence is longer than four words
     "the rabbit with the white gloves saw alice . alice met the queen . one rabbit was late . "
@@ -35,7 +37,7 @@ def find_alice(
     return Alice(text=text, question=question, beta=beta, reach=reach, key=key)
 
 
-class Alice(Widget):
+class Alice(TypedWidget):
     question = "Which sentence holds both words, and which head finds it?"
     help = "Type your own text. Click a word, or arrow keys on a slider, to see its taps."
     lines = 4
@@ -65,7 +67,11 @@ class Alice(Widget):
             "The kernel's sum at the full stop and the largest before it; attention of three heads "
             f"at beta = {p.beta:g}"
         )
-        return f'<div style="overflow-x: auto">{table(head, rows, caption=caption, on=on)}</div>'
+        made = table(head, rows, caption=caption, on=on)
+        look = "white-space: normal; overflow-wrap: anywhere; min-width: 170px; text-align: left"
+        made = re.sub(r'(<th scope="row">\d+</th><td)>', rf'\1 style="{look}">', made)
+        made = made.replace("<caption>", '<caption style="white-space: normal">')
+        return f'<div style="overflow-x: auto">{made}</div>'
 
     def controls(self) -> dict[str, Any]:
         return alice_view.controls(self.seen, self.choices)

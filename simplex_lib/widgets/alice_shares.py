@@ -15,6 +15,7 @@ from simplex_lib.widgets.kit import require_index, require_number
 MOST_REACH = 8
 LEAST_BETA, MOST_BETA = 0.5, 50.0
 HEADS = ("multi-token", "dot product", "pairs")
+_NEIGHBOUR = "the taps reach back into another sentence"
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class AlicePayload:
 
     def _rivals(self) -> str:
         """Sentences that hold one word at most and have the same sum, and why."""
-        parts = []
+        parts: list[tuple[int, str]] = []
         for n in self.best:
             if n in self.story.right:
                 continue
@@ -105,9 +106,15 @@ class AlicePayload:
             counts = {word: words.count(word) for word in self.story.asked}
             word = max(counts, key=lambda word: counts[word])
             times = "twice" if counts[word] == 2 else f"{counts[word]} times"
-            why = f"{word} stands {times}" if counts[word] > 1 else "its taps reach its neighbour"
-            parts.append(f"sentence {n + 1}, where {why}")
-        return " and ".join(parts)
+            why = [f"{word} stands {times}"] if counts[word] > 1 else []
+            if max(self.sums) - 2 > sum(counts.values()):  # 2 for the full stop
+                why.append(_NEIGHBOUR)
+            parts.append((n, " and ".join(why or [_NEIGHBOUR])))
+        found = []
+        for why in dict.fromkeys(why for _, why in parts):
+            rows = [n for n, other in parts if other == why]
+            found.append(f"{_sentences(rows)}, where {why}")
+        return ", and in ".join(found)
 
 
 def alice_payload(

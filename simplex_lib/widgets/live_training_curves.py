@@ -91,9 +91,30 @@ class TrainingPayload:
         found = []
         for look, run in enumerate(self.runs):
             here = error_at(self.live[look].points, self.read, run.finished)
-            others = [line for line in self.recorded if line.look == look]
-            old = [error_at(line.points, self.read, True) for line in others]
+            old = [error_at(line.points, self.read, True) for line in self.recorded_of(look)]
             found.append((run.name, here, [x for x in old if x is not None]))
+        return found
+
+    def recorded_of(self, look: int) -> list[Line]:
+        return [line for line in self.recorded if line.look == look]
+
+    @property
+    def ended(self) -> list[tuple[str, str]]:
+        """Of each model, in words: where the run of now and the recorded ones ended, if that was
+        before step `read`."""
+        found = []
+        for look, run in enumerate(self.runs):
+            points, lines = self.live[look].points, self.recorded_of(look)
+            last = points[-1][0] if points else self.read
+            here = f"ended at step {last}" if run.finished and last < self.read else ""
+            ends = [line.points[-1][0] for line in lines]
+            before = [step for step in ends if step < self.read]
+            old = ""
+            if before:
+                who = "" if len(before) == len(ends) else f"{len(before)} of {len(ends)} "
+                many = "s" if min(before) < max(before) else ""
+                old = f"{who}ended at step{many} {span(min(before), max(before), str)}"
+            found.append((here, old))
         return found
 
     @property
@@ -147,7 +168,7 @@ class TrainingPayload:
     def _of_the_record(self) -> str:
         parts = []
         for look, run in enumerate(self.runs):
-            lines = [line for line in self.recorded if line.look == look]
+            lines = self.recorded_of(look)
             if not lines:
                 continue
             errors = [line.points[-1][1] for line in lines]
@@ -163,7 +184,7 @@ class TrainingPayload:
         """Head, rows and the row that is read: errors at every measured step."""
         columns: list[tuple[str, list[Line]]] = []
         for look, run in enumerate(self.runs):
-            recorded = [line for line in self.recorded if line.look == look]
+            recorded = self.recorded_of(look)
             if self.status != "ready" or not recorded:
                 columns.append((f"{run.name}, %", [self.live[look]]))
                 columns += [("recorded, %", recorded)] if recorded else []
@@ -236,12 +257,13 @@ def floors(task: BlockTask) -> dict[str, float]:
 
 
 def recorded_runs(runs: Iterable[BlockRun]) -> list[tuple[str, int, list[tuple[int, float]]]]:
-    """The recorded runs with the settings of one of these, under its name."""
+    """The recorded runs with the settings of one of these, under its name; how often an error
+    is measured changes nothing else."""
     wanted = [(run.name, asdict(run.settings)) for run in runs if run.attention is None]
     found = []
     for kept in load(RECORDED)["runs"]:
         for name, settings in wanted:
-            if kept["settings"].items() <= settings.items():
+            if all(settings[x] == y for x, y in kept["settings"].items() if x != "every"):
                 curve = kept["curve"]
                 points = list(zip(curve["step"], curve["error_percent"], strict=True))
                 found.append((name, kept["seed"], points))

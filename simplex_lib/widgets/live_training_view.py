@@ -73,7 +73,7 @@ def _bar(run: Snapshot, look: int, p: TrainingPayload, dark: bool) -> str:
     longest = max(len(run.name) for run in p.runs)
     name = html.escape(run.name)
     if run.error:
-        state = "⚠ raised an error"
+        state = "⚠ error"
     elif run.finished:
         state = "✓ done"
     else:
@@ -81,16 +81,16 @@ def _bar(run: Snapshot, look: int, p: TrainingPayload, dark: bool) -> str:
     error = "" if run.last is None else f"{percent(run.last.error_percent)} wrong"
     cells = (
         (f"step {run.step} of {run.steps}", 104),
-        (error, 88),
+        (error, 86),
         (f"{run.seconds:.1f} s" if run.curve else "", 50),
-        (state, 0),
+        (state, 54),  # kept from the start, so that nothing moves when a run is done
     )
     words = "".join(
         f'<span style="min-width: {width}px; white-space: nowrap">{text}</span>'
         for text, width in cells
     )
     return (
-        '<div style="display: flex; flex-wrap: wrap; gap: 0 10px; align-items: center; '
+        '<div style="display: flex; flex-wrap: wrap; gap: 0 8px; align-items: center; '
         'font-variant-numeric: tabular-nums; line-height: 1.6">'
         f'<svg width="34" height="14" aria-hidden="true">{_stroke(look, ink, 2.4, "0,7 34,7")}'
         f"{_mark(look, 17, 7, ink)}</svg>"
@@ -98,7 +98,7 @@ def _bar(run: Snapshot, look: int, p: TrainingPayload, dark: bool) -> str:
         "</span>"
         f'<span role="progressbar" aria-label="{name}" aria-valuemin="0" '
         f'aria-valuemax="{run.steps}" aria-valuenow="{run.step}" style="display: block; '
-        "width: 110px; height: 9px; border: 1px solid var(--sx-line); border-radius: 5px; "
+        "width: 64px; height: 9px; border: 1px solid var(--sx-line); border-radius: 5px; "
         f'overflow: hidden"><span style="display: block; height: 100%; width: {100 * share:.1f}%; '
         f'background: {ink}"></span></span>{words}</div>'
     )
@@ -163,16 +163,19 @@ def _legend(p: TrainingPayload) -> str:
 def _reading(p: TrainingPayload) -> str:
     """What the vertical line reads, in words."""
     parts = []
-    for look, (name, here, recorded) in enumerate(p.readings):
+    pairs = zip(p.readings, p.ended, strict=True)
+    for look, ((name, here, recorded), (end, old_end)) in enumerate(pairs):
         old = f"recorded {span(min(recorded), max(recorded), percent)}" if recorded else ""
+        if old and old_end:
+            old += f", {old_end}"
         if here is not None:
-            text = percent(here) + (f" ({old})" if old else "")
+            text = percent(here) + (f" ({end})" if end else "") + (f" ({old})" if old else "")
         elif p.live[look].points or not old:
             text = "not measured" + (f" ({old})" if old else "")
         else:
             text = old
         parts.append(f"{html.escape(name)}: {text}")
-    room = f"min-height: {1.4 * math.ceil(len(p.runs) / 2):.1f}em"
+    room = f"min-height: {1.4 * len(p.runs):.1f}em"
     return f'<div style="{room}; line-height: 1.4">At step {p.read}: {"; ".join(parts)}</div>'
 
 

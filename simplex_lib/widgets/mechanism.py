@@ -7,10 +7,11 @@ live picture is drawn by `mechanism_view.py`, the still one by `mechanism_still.
 from typing import Any
 
 from simplex_lib.widgets import mechanism_still, mechanism_view
-from simplex_lib.widgets.frame import Widget, page
+from simplex_lib.widgets.frame import page
 from simplex_lib.widgets.kit import signed, table
 from simplex_lib.widgets.match3_view import buttons
 from simplex_lib.widgets.mechanism_runs import MechanismPayload, a_text, mechanism_payload
+from simplex_lib.widgets.typed import TypedWidget
 
 TEXT = "fahdk.gahef.hifcd.eagjc.ghkel.dbckh.hfaec.dafgj.#gd"
 
@@ -25,23 +26,27 @@ def watch_mechanism(
 ) -> "Mechanism":
     """Watch the kernels of a recorded run form, and see where the trained head looks.
 
+    Weights are kept of two models: those for the last and the first letter, seed 0, at the last
+    measurement. Where the head looks is shown of these alone.
+
     Args:
         model: "last letter" or "first letter", by what it was trained to answer; or one of the
             variants "last letter, identity start", "last letter, c_q = 1", "last letter, c_k = 5".
         seed: of the recorded run.
         frame: which of its measurements, from 0. None: the last.
-        head: 0 or 1, of the row of attention.
+        head: 0 or 1, of which the sentence speaks.
         text: up to 12 blocks of five letters from a to l, and a question, as "abcde.fghij.#bd".
     """
     p = mechanism_payload(model, seed, frame, head, text, None)
     return Mechanism(model=model, seed=seed, frame=p.frame, head=head, text=text, key=p.key)
 
 
-class Mechanism(Widget):
+class Mechanism(TypedWidget):
     question = "What did the model learn, and when?"
     help = "Click the curve or a token, or arrow keys on a slider. Type a text of your own."
     lines = 4
     _drawn = 0
+    _another: Any = None  # the button
 
     def payload(self, **choices: Any) -> MechanismPayload:
         return mechanism_payload(**choices)
@@ -68,6 +73,8 @@ class Mechanism(Widget):
             caption=f"Recorded: {p.model}, seed {p.seed}",
             on=p.frame,
         )
+        if not p.kept:
+            return f'<div style="overflow-x: auto">{first}</div>'
         c_q, most = len(p.row.raw), sorted(range(len(p.row.probs)), key=lambda n: -p.row.probs[n])
         chosen = sorted({p.key, *most[:4]})
         rows = [
@@ -91,10 +98,13 @@ class Mechanism(Widget):
         import ipywidgets
 
         act = {"another text": ("A text drawn at random", self.another)}
+        made = buttons(act)
+        self._another = made[0]
+        self.adapt(controls)
         wide = dict(width="100%", flex_flow="row wrap")
         lines = (
             [controls[name] for name in ("model", "seed", "frame")],
-            [controls["text"], *buttons(act)],
+            [controls["text"], *made],
             [controls[name] for name in ("head", "key")],
         )
         return [[ipywidgets.HBox(line, layout=wide)] for line in lines]
@@ -105,6 +115,9 @@ class Mechanism(Widget):
 
     def adapt(self, controls: dict[str, Any]) -> None:
         mechanism_view.adapt(controls, self.seen)
+        for field in (controls["text"], controls["key"], self._another):
+            if field is not None:
+                field.disabled = not self.seen.kept
 
     def picture(self) -> Any:
         return page("")

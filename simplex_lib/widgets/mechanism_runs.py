@@ -2,7 +2,8 @@
 
 Read from the top: `mechanism_payload` makes all numbers, `MechanismPayload.sentence` says them.
 Kernels and curves are those of simplex_lib/data/block_training.json. Weights are kept of seed 0
-and its last step only, so that the row of attention is always of these.
+and its last step only, of the models for the last and for the first letter: the row of attention is
+shown of these alone.
 """
 
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ MODELS = {  # by the name in the menu: group and name of the recorded runs
     "last letter, c_k = 5": ("too small", "c_k = 5"),
 }
 MOST_BLOCKS = 12
+KEPT = ("last letter", "first letter")  # models whose weights are kept: of seed 0, last step
 LARGE = 3  # a tap is called large from this part of the largest on
 
 
@@ -63,7 +65,12 @@ class MechanismPayload:
     others: list[list[tuple[int, float]]]  # curves of the other seeds
     start: list[list[list[float]]]  # kernels (h, c_q, c_k) before training
     now: list[list[list[float]]]  # and at the measurement
-    row: Row
+    row: Row  # of the kept weights for this answer; shown where they are those of the run
+
+    @property
+    def kept(self) -> bool:
+        """Whether the weights of this run at this measurement are kept."""
+        return self.model in KEPT and self.seed == 0 and self.frame == len(self.steps) - 1
 
     @property
     def sentence(self) -> str:
@@ -72,14 +79,17 @@ class MechanismPayload:
         text = f"Seed {self.seed} at step {step}: {error:.1f}\u00a0% wrong"
         if self.frame:
             fall = self.errors[self.frame - 1] - error
-            text += f", {abs(fall):.1f} points {'less' if fall >= 0 else 'more'} than at step "
-            text += f"{self.steps[self.frame - 1]}"
-        text += f". {reach_of(self.now[self.head], self.head)} "
+            points = f"{abs(fall):.1f}"
+            word = f"{points} points {'less' if fall >= 0 else 'more'} than"
+            text += f", {'as' if points == '0.0' else word} at step {self.steps[self.frame - 1]}"
+        text += f". {reach_of(self.now[self.head], self.head)}"
+        if not self.kept:
+            return text
         row = self.row
         letter = row.text[self.key]
         verdict = "right" if row.says == row.answer else f"wrong, it is {row.answer}"
         return text + (
-            f"In the text, head {self.head} of the trained seed 0 puts {row.on_block:.2f} of its "
+            f" In the text, head {self.head} puts {row.on_block:.2f} of its "
             f"attention on the block {''.join(row.text[n] for n in row.block)} and "
             f"{row.probs[self.key]:.2f} on key {self.key}, {letter}; the model answers {row.says}, "
             f"{verdict}."
@@ -208,9 +218,33 @@ def reach_of(kernel: list[list[float]], head: int) -> str:
         low, high = large[0][0], large[0][-1]
         keys = f"keys {place(low)} to {place(high)}" if low < high else f"key {place(low)} alone"
         rows = "both queries" if len(kernel) == 2 else "the query"
-        return f"In head {head} the large taps of {rows} lie on {keys}."
+        text = f"In head {head} the large taps of {rows} lie on {keys}"
+        return f"{text}{signs_of(kernel, large[0], middle)}."
     count = sum(map(len, large))
     return f"In head {head}, {count} of {len(kernel) * len(kernel[0])} taps are large."
+
+
+def signs_of(kernel: list[list[float]], large: list[int], middle: int) -> str:
+    """Which of the large taps are positive and which negative, if all rows agree on it."""
+    signs = [[row[n + middle] > 0 for n in large] for row in kernel]
+    if any(row != signs[0] for row in signs):
+        return ", not all of the same sign"
+    above = [n for n, positive in zip(large, signs[0], strict=True) if positive]
+    below = [n for n in large if n not in above]
+    if not above or not below:
+        one = len(large) == 1 == len(kernel)
+        every = "" if one else "all " if len(large) * len(kernel) > 2 else "both "
+        return f", {every}{'positive' if above else 'negative'}"
+    return f": positive on {places(above)}, negative on {places(below)}"
+
+
+def places(offsets: list[int]) -> str:
+    """j - 4 to j; j - 4, j + 1"""
+    low, high = offsets[0], offsets[-1]
+    if len(offsets) > 2 and high - low == len(offsets) - 1:
+        return f"{place(low)} to {place(high)}"
+    names = [place(n) for n in offsets]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def place(offset: int) -> str:

@@ -4,12 +4,12 @@ from typing import Any
 
 from simplex_lib.widgets.kit import COLOURS, png, signed, still_figure
 from simplex_lib.widgets.mechanism_runs import MechanismPayload, Row
-from simplex_lib.widgets.mechanism_view import diverging
+from simplex_lib.widgets.mechanism_view import OF_WHICH, diverging
 
 
 def still(p: MechanismPayload) -> bytes:
-    drawn = still_figure(8.4, 5.4)
-    upper, lower = drawn.subfigures(2, 1, height_ratios=[1.15, 1])
+    drawn = still_figure(8.4, 5.4 if p.kept else 3.1)
+    upper, lower = drawn.subfigures(2, 1, height_ratios=[1.15, 1]) if p.kept else (drawn, None)
     left, right = upper.subfigures(1, 2, width_ratios=[1, 1.5])
     _curve(left.subplots(), p)
     heads = len(p.now)
@@ -22,6 +22,9 @@ def still(p: MechanismPayload) -> bytes:
             (panels[n][1], p.now[n], f"step {step}"),
         ):
             _kernel(axes, kernel, size, f"head {n}, {name}")
+    if lower is None:
+        drawn.supxlabel(OF_WHICH, fontsize=8)
+        return png(drawn)
     _row(lower.subplots(len(p.row.raw) + 2, 1, sharex=True), p.row, p.head)
     return png(drawn)
 
@@ -84,6 +87,6 @@ def _row(panels: Any, row: Row, head: int) -> None:
             if letter == ".":
                 axes.axvline(n + 1, color=colour["faint"], lw=0.5)
     panels[0].set_title(
-        f"the last query, head {head}, trained weights of seed 0; orange: the right block",
+        f"the last query, head {head}; orange: the right block",
         fontsize=9, loc="left",
     )  # fmt: skip

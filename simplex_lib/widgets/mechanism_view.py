@@ -9,6 +9,10 @@ from simplex_lib.widgets.match3_view import _light
 from simplex_lib.widgets.mechanism_runs import MODELS, MechanismPayload
 
 LEFT, HEIGHT, TOP, UNDER = 42, 132, 8, 20
+OF_WHICH = (
+    "Where a head looks needs its weights. They are kept for “last letter” and “first letter”, "
+    "seed 0, last measurement."
+)
 NAMES = 104  # room for the names of the rows under a text, in pixels
 
 
@@ -140,6 +144,9 @@ def _tap(tap: float, size: float, dark: bool) -> str:
 
 def _row(p: MechanismPayload, dark: bool) -> str:
     """A text with the borders of its blocks; under each token what the last query makes of it."""
+    if not p.kept:  # in the room of the row, so that nothing below it moves
+        words = f'<div style="min-height: 178px; line-height: 1.4">{OF_WHICH}</div>'
+        return _titled("<b>the last query</b>", words)
     row, colour = p.row, COLOURS[dark]
     step = (WIDTH - NAMES - 6) / len(row.text)
     edge, tall = 20, 18
@@ -206,7 +213,7 @@ def _row(p: MechanismPayload, dark: bool) -> str:
         f"key {p.key}, <b>{html.escape(row.text[p.key])}</b>: raw {raw}; convolved "
         f"{signed(row.logits[p.key])}; attention {row.probs[p.key]:.3f}"
     )
-    title = f"<b>the last query, head {p.head}</b>, trained weights of seed 0"
+    title = f"<b>the last query, head {p.head}</b>, of this model"
     return _titled(title, f'{_svg(base + 14, parts)}<div style="line-height: 1.4">{read}</div>')
 
 

@@ -159,7 +159,7 @@ def test_what_a_model_raises_stands_in_the_widget(page):
     training.press("Start", "Resume")
     training.area.locator(".sx-sentence", has_text="your layer stopped at step 0").wait_for()
     assert "ValueError: attention must return" in training.sentence()
-    assert training.area.get_by_text("⚠ raised an error").count() == 1
+    assert training.area.get_by_text("⚠ error").count() == 1
     assert no_thread(page)
     page.node(page.cells()[0])
     page.shot("training_failed", training.area)

@@ -111,7 +111,7 @@ def test_what_is_read():
         ("", QUESTION, "text must be 1 to 10 sentences .* got 0 sentences, 0 words"),
         (". . !", QUESTION, "got 0 sentences"),
         ("a. " * 11, QUESTION, "got 11 sentences, 22 words"),
-        ("a " * 80, QUESTION, "got 1 sentences, 81 words"),
+        ("a " * 80, QUESTION, "got 1 sentence, 81 words"),
         (TEXT, "alice", "question must be two different words; got 'alice'"),
         (TEXT, "alice alice", "question must be two different words"),
         (TEXT, "a b c", "question must be two different words"),

@@ -33,7 +33,11 @@ def test_at_every_key_the_taps_add_up_to_the_sum(text, reach):
         (TEXT, 4, "sum is 4 at its full stop, at most 3 at the others and at most 2 elsewhere."),
         (TWICE, 4, "and as much in sentence 8, where alice stands twice."),
         (FAR, 4, "is only 3 at its full stop: it reads 4 words back, and the sentence has 8."),
-        (FAR, 8, "and as much in sentence 2, where its taps reach its neighbour and"),
+        (
+            FAR,
+            8,
+            "and as much in sentences 2 and 4, where the taps reach back into another sentence.",
+        ),
         ("rabbit alice. a cat.", 1, "sum is 3 at its full stop, at most 2 at the others"),
         ("rabbit alice. cat alice.", 1, "is only 3 at its full stop: it reads 1 word back"),
         ("Alice ran. Rabbit ran.", 4, "No sentence holds both alice and rabbit. The kernel's"),
@@ -49,6 +53,14 @@ def test_sentences(text, reach, words):
     assert words in alice_payload(text, "alice rabbit", reach=reach).sentence
 
 
+def test_each_reason_for_a_tie_is_named_once():
+    text = "rabbit alice cat. x alice alice. rabbit. alice alice."
+    assert alice_payload(text, "alice rabbit", reach=3).sentence.endswith(
+        "and as much in sentences 2 and 4, where alice stands twice, and in sentence 3, where the "
+        "taps reach back into another sentence."
+    )
+
+
 def test_shares_next_to_one_show_their_digits():
     assert [share(x) for x in (0, 0.25, 0.9994, 0.99996, 0.999999, 1)] == [
         *("0.000", "0.250", "0.999", "0.99996", "1.000", "1.000")
@@ -60,6 +72,7 @@ def test_shares_next_to_one_show_their_digits():
     ("change", "message"),
     [
         (dict(text=" . "), "text must be 1 to 10 sentences"),
+        (dict(text="a " * 90), "got 1 sentence, 91 words"),
         (dict(question="alice"), "question must be two different words; got 'alice'"),
         (dict(beta=0), "beta must be a number from 0.5 to 50; got 0"),
         (dict(reach=9), "reach must be a whole number from 0 to 8, words .* got 9"),
@@ -79,6 +92,7 @@ def test_still_form():
         assert widget.sentence == widget.seen.sentence
         assert widget.table().count("<tr") == 1 + len(widget.seen.rows)
         assert len(widget.table()) < 5000
+        assert widget.table().count("white-space: normal") == 1 + len(widget.seen.rows)
 
 
 def test_the_view_follows_controls_buttons_and_clicks():
@@ -110,9 +124,25 @@ def test_what_is_typed_wrong_is_said_and_the_last_good_state_stays():
     view, before = widget._view, widget.seen
     view.controls["question"].value = "alice"
     assert "question must be two different words" in view.sentence.value
-    assert "The picture is the one before." in view.sentence.value and widget.seen is before
+    assert "The picture has the question before." in view.sentence.value
+    assert widget.seen is before
+    view.controls["beta"].value = 3.0  # the others go on, what is typed stays
+    assert widget.seen.beta == 3 and view.controls["question"].value == "alice"
+    assert "⚠" in view.sentence.value and "multi-token" in view.sentence.value
     view.controls["question"].value = "the cat"
     assert widget.seen.story.asked == ("the", "cat") and "⚠" not in view.sentence.value
+
+
+def test_a_button_repairs_what_is_typed_wrong():
+    widget = find_alice()
+    widget.live()
+    view = widget._view
+    for text in ("", TEXT):
+        view.controls["text"].value = text
+        assert ("⚠" in view.sentence.value) == (text == "")
+    view.controls["text"].value = ""
+    view.box.children[2].children[0].children[1].click()  # the text that it had before
+    assert view.controls["text"].value == TEXT and "⚠" not in view.sentence.value
 
 
 def test_typed_words_are_text_and_no_tags():

@@ -64,7 +64,7 @@ def run_out(widget):
     return widget
 
 
-def same(training, settings, seed=0):
+def same(training, settings, seed=5):
     """Equal to an unbroken run, in curve and weights."""
     whole = block_training(settings, seed=seed)
     list(whole.run())
@@ -104,7 +104,7 @@ def failing(error, at=3):
 
 def test_stopped_after_every_step_it_equals_an_unbroken_run(monkeypatch):
     monkeypatch.setattr("simplex_lib.widgets.live_training_runner.TELL_SECONDS", 0.0)
-    runs = [BlockRun.new("first", FIRST, 0), BlockRun.new("second", SECOND, 0)]
+    runs = [BlockRun.new("first", FIRST, 5), BlockRun.new("second", SECOND, 5)]
     runner = Runner(runs)
     runner.tell = lambda: runner.stop(wait=False)
     stops = 0
@@ -119,7 +119,7 @@ def test_stopped_after_every_step_it_equals_an_unbroken_run(monkeypatch):
 
 def test_two_models_go_side_by_side(monkeypatch):
     monkeypatch.setattr("simplex_lib.widgets.live_training_runner.TELL_SECONDS", 0.0)
-    runs = [BlockRun.new("first", FIRST, 0), BlockRun.new("second", SECOND, 0)]
+    runs = [BlockRun.new("first", FIRST, 5), BlockRun.new("second", SECOND, 5)]
     gaps = []
     runner = Runner(runs, lambda: gaps.append(abs(runs[0].training.step - runs[1].training.step)))
     runner.start()
@@ -171,10 +171,10 @@ def test_a_new_seed_keeps_the_old_curves():
     widget = run_out(small())
     widget.again()
     assert wait(lambda: widget.status == "finished")
-    assert [run.seed for run in widget.earlier] == [0, 0]
-    assert {run.seed for run in widget.runs.values()} == {1}
-    same(widget.runs["first"].training, FIRST, seed=1)
-    assert [line.seed for line in widget.seen.earlier] == [0, 0]
+    assert [run.seed for run in widget.earlier] == [5, 5]
+    assert {run.seed for run in widget.runs.values()} == {6}
+    same(widget.runs["first"].training, FIRST, seed=6)
+    assert [line.seed for line in widget.seen.earlier] == [5, 5]
     widget.again(seed=7)
     widget.stop()
     assert {run.seed for run in widget.runs.values()} == {7}
@@ -314,6 +314,9 @@ def test_recorded_runs_and_floors():
         assert (
             wanted and {x.seed: x.points for x in widget.seen.recorded if x.name == name} == wanted
         )
+    for name, run in widget.runs.items():  # a seed of its own, tested more often
+        assert run.seed not in {x.seed for x in widget.seen.recorded if x.name == name}
+        assert run.settings.every == 25 and run.training.every == 25
     guesses = guessing_floors(BlockTask("last"))
     assert floors(BlockTask("last")) == {k: round(100 * v, 1) for k, v in guesses.items()}
     assert "Recorded, thin lines: multi-token, 1 layer, 5 seeds:" in widget.sentence
@@ -363,7 +366,12 @@ def test_readings_and_table():
     assert head == ["step", "a, %", "recorded, %"] and on == 2
     assert rows[:3] == [["0", "92.0", "91.0 to 93.0"], ["50", "40.0", "0.1 to 70.0"],
                         ["100", "", "8.0"]]  # fmt: skip
-    assert "not measured (recorded 0.1 to 8.0 %)" in plain(board(p, False))
+    assert "not measured (recorded 0.1 to 8.0 %, 1 of 2" in plain(board(p, False))
+    assert p.ended == [("", "1 of 2 ended at step 50")]
+    done = training_payload([snapshot()], task=TASK, status="finished", recorded=old, read=600)
+    drawn = plain(board(done, False))
+    assert "At step 600: a: 0.2 % (ended at step 100)" in drawn
+    assert "(recorded 0.1 to 8.0 %, ended at steps 50 to 100)" in drawn
     long = [("a", 3, [(n, 50.0) for n in range(0, 601, 10)])]
     rows = training_payload([run], task=TASK, recorded=long).table()[1]
     assert len(rows) <= 14 and rows[0][0] == "0" and rows[-1][0] == "600"
@@ -379,7 +387,7 @@ def test_the_board_names_what_it_shows(dark):
     assert 'role="progressbar"' in drawn and 'aria-valuenow="100"' in drawn
     assert all(f"{error:.1f} guess" in drawn for error in p.floors.values())
     broken = training_payload([snapshot(error="ValueError: x")], task=TASK, status="failed")
-    assert "⚠ raised an error" in board(broken, dark)
+    assert "⚠ error" in board(broken, dark)
 
 
 def test_ticks_and_labels():
@@ -406,7 +414,7 @@ def test_one_button_says_what_it_does():
     toggle.click()
     assert wait(lambda: widget.status == "training")
     again.click()
-    assert wait(lambda: widget.runs["first"].seed == 1 and widget.status == "training")
+    assert wait(lambda: widget.runs["first"].seed == 6 and widget.status == "training")
     widget.stop()
     assert "thin: earlier seeds" in widget._view.picture.value
 

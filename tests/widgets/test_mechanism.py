@@ -18,7 +18,7 @@ from simplex_lib.widgets.mechanism_runs import (
     recorded,
     trained,
 )
-from simplex_lib.widgets.mechanism_view import diverging
+from simplex_lib.widgets.mechanism_view import board, diverging
 
 
 def payload(model="last letter", seed=0, frame=None, head=0, text=TEXT, key=None):
@@ -86,7 +86,52 @@ def test_sentence():
         f"Seed 0 at step 100: {run[2]:.1f}\u00a0% wrong, {run[1] - run[2]:.1f} points"
     )
     assert "large taps of both queries lie on keys j − 4 to j + 1" in payload().sentence
-    assert "head 0 of the trained seed 0 puts" in text and text.endswith("right.")
+    assert "j − 4 to j + 1: positive on j − 4 to j, negative on j + 1. In the" in payload().sentence
+    assert "In the text, head 0 puts" in payload().sentence and payload().sentence[-6:] == "right."
+    level = next(
+        payload("last letter, c_k = 5", seed, n)
+        for seed, run in enumerate(recorded("last letter, c_k = 5"))
+        for n, error in enumerate(run["curve"]["error_percent"])
+        if n and abs(error - run["curve"]["error_percent"][n - 1]) < 0.05
+    )
+    assert "% wrong, as at step" in level.sentence and "0.0 points" not in level.sentence
+
+
+@pytest.mark.parametrize("head", [0, 1])
+@pytest.mark.parametrize("model", MODELS)
+def test_the_row_is_shown_of_the_kept_weights_alone(model, head):
+    for seed in range(len(recorded(model))):
+        last = len(recorded(model)[seed]["curve"]["step"]) - 1
+        for frame in range(last + 1):
+            kept = model in ("last letter", "first letter") and seed == 0 and frame == last
+            widget = watch_mechanism(model, seed=seed, frame=frame, head=head)
+            assert widget.seen.kept == kept == ("In the text" in widget.sentence)
+            assert kept == ("The keys with" in widget.table())
+            drawn = board(widget.seen, False)
+            assert kept == ("key:0" in drawn) != ("Where a head looks needs" in drawn)
+
+
+def test_signs_are_told_where_they_are_alike():
+    assert reach_of([[0.5, 0.6, 0]], 0).endswith("lie on keys j − 1 to j, both positive.")
+    assert reach_of([[0, -0.6, 0]], 0).endswith("lie on key j alone, negative.")
+    assert reach_of([[0, -1, 1], [0, 1, 1]], 0).endswith("j to j + 1, not all of the same sign.")
+    assert reach_of([[-1, 1, -1, 0, 0]], 0).endswith(
+        ": positive on j − 1, negative on j − 2 and j."
+    )
+
+
+def test_controls_of_the_text_rest_where_no_weights_are_kept():
+    widget = watch_mechanism()
+    widget.live()
+    view = widget._view
+    another = view.box.children[2].children[0].children[1]
+    view.controls["seed"].value = 2
+    assert view.controls["text"].disabled and view.controls["key"].disabled and another.disabled
+    view.controls["seed"].value = 0
+    assert not (view.controls["text"].disabled or another.disabled)
+
+
+def test_the_start_has_no_step_before():
     assert "than at" not in payload(frame=0).sentence
 
 
@@ -156,7 +201,11 @@ def test_what_is_typed_wrong_is_said_and_the_last_good_state_stays():
     view, before = widget._view, widget.seen
     view.controls["text"].value = "abcde.fghij.#b"
     assert "the question must be 2 different letters" in view.sentence.value
-    assert "The picture is the one before." in view.sentence.value and widget.seen is before
+    assert "The picture has the text before." in view.sentence.value and widget.seen is before
+    view.controls["seed"].value = 1
+    view.controls["seed"].value = 0
+    view.controls["head"].value = 1
+    assert view.controls["text"].value == "abcde.fghij.#b" and "⚠" in view.sentence.value
     view.controls["text"].value = "abcde.fghij.#ba"
     assert widget.seen.row.answer == "e" and "⚠" not in view.sentence.value
 
