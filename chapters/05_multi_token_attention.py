@@ -14,7 +14,7 @@
 r"""
 # 05 &nbsp; Multi-Token Attention
 
-*Where did Alice see the rabbit?* The question has two clues, and its answer is the place in a text where both are near each other. A weight of ordinary attention is made of one query and one key, so it can look for Alice or for the rabbit. Chapter 02 added a third vector. This chapter leaves the vectors alone and does something simpler:
+*Where did Alice see the rabbit?* The question has two clues, and its answer is the place in a text where both are near each other. A weight of ordinary attention is made of one query and one key, so it looks for Alice or for the rabbit; one query can carry both words only at the price of its capacity for each. Chapter 02 added a third vector. This chapter leaves the vectors alone and does something simpler:
 **it lets each logit look at its neighbours**, at those of earlier queries, of nearby keys, and of other heads. That is Multi-Token Attention, or MTA. It adds 0.0034 percent to the parameters of a language model, and rather more to its running time.
 
 After this chapter you can
@@ -87,7 +87,7 @@ Let a query and a key score 1 if their words are equal, and 0 if not. Here are f
 
 The last row is the one that answers. It knows two rabbits and cannot prefer either. What it lacks is in the map already, three rows higher: there another query found Alice. A softmax of each row never brings the two together, and neither does a second head, as you have just recalled.
 
-So cut a frame out of paper, 4 rows tall and 5 columns wide, and lay it on the map with its bottom row on *rabbit* and its middle column on the first *the*: it shows the first two bold ones. Add up what its top and bottom row show, and write the sum, 2, under the middle of its bottom row. Everywhere else in the text it is 1 or 0. That sum is the new logit. The frame with its weights is a **kernel**, and sliding it over the map is a **convolution**.
+So cut a frame out of paper, 4 rows tall and 5 columns wide, and lay it on the map with its bottom row on *rabbit* and its middle column on the first *the*: it shows two bold ones. (The third, the rabbit of the second sentence, lies six columns outside the frame.) Add up what its top and bottom row show, and write the sum, 2, under the middle of its bottom row. Everywhere else in the text it is 1 or 0. That sum is the new logit. The frame with its weights is a **kernel**, and sliding it over the map is a **convolution**.
 
 The frame has to be 4 tall, since *see the* lies between the two clues of the question: $c_q = 4$ queries. And 5 wide, since *saw the white* lies between the two words of the text: $c_k = 5$ keys. This is the paper's own example ([arXiv:2504.00927](https://arxiv.org/abs/2504.00927), Section 3).
 """
@@ -113,7 +113,7 @@ edit_kernel()
 
 # %% [markdown]
 r"""
-A fifth of it: the 8 breaks up into fours, no place sees both words, and the attention spreads.
+With 3 rows *the* keeps a fifth of the whole row, 0.195: only *rabbit* is found, and the five words round it get alike. With 3 columns *the* keeps 0.004: neither word reaches the middle any more, and the neighbours of both, five words again, share the row.
 """
 
 # %% tags=["predict"]
@@ -180,7 +180,7 @@ predict(
         "−∞": "That is what the tap of 2 gives. But two taps are 0, and they lie on −∞ as well.",
         "NaN": (
             "right",
-            "0 · (−∞) is NaN, and a single NaN spoils the sum. Even a kernel without zeros would turn visible entries near the diagonal into −∞.",
+            "0 · (−∞) is NaN, and a single NaN spoils the sum. Even a kernel without zeros would turn visible entries near the diagonal into ±∞ or NaN: a negative tap gives +∞, and both signs together NaN.",
         ),
         "0": "Nothing here makes the sum 0.",
     },
@@ -229,7 +229,7 @@ The paper's Eq. 4 writes the sum without this loss, with $i'$ queries back and $
 
 $$a_{ij} = \sum_{i'=0}^{c_q - 1}\; \sum_{j'=-\lfloor c_k/2 \rfloor}^{\lceil c_k/2 \rceil - 1} \mathbf 1[\,i \ge j - j'\,]\;\theta_{i'j'}\; \frac{q_{i-i'} \cdot k_{j-j'}}{\sqrt d}$$
 
-Its indicator asks whether *query i* may know the key. Eq. 5 asks it of each earlier query, and so loses the terms with $i - i' < j - j' \le i$; it is the one that is used. How much is lost? Count the terms for $c_q = 3$, $c_k = 5$. **Where do you expect zeros?**
+Its indicator asks whether *query i* may know the key. Eq. 5 asks it of each earlier query, and so loses the terms with $i - i' < j - j' \le i$; it is the one that is used. How much is lost? Count the lost terms for $c_q = 3$, $c_k = 5$. **Where do you expect zeros?**
 """
 
 # %%
@@ -317,7 +317,7 @@ r"""
 Write the test. `attention(q, k, v)` takes three tensors (b, h, s, d), of any sizes, in float32 or float64, and returns a fourth of that shape; the same inputs give the same output. Return True if the output at some position i changes by more than 1e-5 when q, k or v at positions *after* i change, else False. Smaller moves are rounding. Choose the inputs yourself, at least 2 heads and 6 positions, and keep them
 finite. Return the answer; do not assert it.
 
-Your test is run on attentions that are causal and on others that leak, each in a way of its own: through q, k or v alone, in one head only, at one position only, or by a thousandth of a value. Examples: `lambda q, k, v: v` is causal, False. `lambda q, k, v: v.flip(2)` is not, and neither is `lambda q, k, v: v + 0.001 * v.roll(-1, 2)`: True.
+Your test is run on attentions that are causal and on others that leak, each in a way of its own: through q, k or v alone, in one head only, at one position only, only where there are several heads, or by less than 0.0001. Examples: `lambda q, k, v: v` is causal, False. `lambda q, k, v: v.flip(2)` is not, and neither is `lambda q, k, v: v + 0.001 * v.roll(-1, 2)`: True.
 """
 
 
@@ -357,7 +357,7 @@ The future already has probability 0, so one mask of 0 at the end is enough. Tak
 
 Weights can be negative, and rows no longer sum to 1. **Nothing is normalised again**: that is not an oversight but the definition. Even a kernel whose taps sum to 1 loses something. With $(1, 0, 0)$ each key gets the weight of the key before it, query 0 is left with nothing, and what moved past the diagonal is cut off. So we call them *weights* from here on.
 
-And the two sides of the softmax do different things with the same taps. Let a kernel have two taps of 1, on query $i$ and on query $i-1$. Before the softmax logits add up, so **probabilities multiply**: the row is proportional to $p_{i}\, p_{i-1}$. After it **probabilities add**.
+And the two sides of the softmax do different things with the same taps. Let a kernel have two taps of 1, on query $i$ and on query $i-1$. Before the softmax logits add up, so **probabilities multiply**: on the keys that both queries know the row is proportional to $p_{i}\, p_{i-1}$. (On key $i$, which query $i-1$ does not know, the first mask put a 0, and the second factor is 1.) After it **probabilities add**.
 """
 
 # %% tags=["predict"]
@@ -502,8 +502,7 @@ predict(
 r"""
 ## A norm and a gate
 
-Weights that sum to 0.1 or to 7 leave a head's output without a natural size. Without a norm the kernels of the paper's models grow with depth. Its remedy comes from the DIFF Transformer: **each head's output is normalised by itself**. Take an output of two numbers, (3, 4). Its root mean square is $\sqrt{(9 + 16)/2} = 3.54$, and the normalised output is (0.85, 1.13). Had
-the attention weights been ten times as large, it would be the same. A learned factor for each of the $d$ coordinates, shared by all heads of a layer, comes on top.
+Weights that sum to 0.1 or to 7 leave a head's output without a natural size. Without a norm the kernels of the paper's models grow with depth. Its remedy comes from the DIFF Transformer: **each head's output is normalised by itself**. Take an output of two numbers, (3, 4). Its root mean square is $\sqrt{(9 + 16)/2} = 3.54$, and the normalised output is (0.85, 1.13). Had the attention weights been ten times as large, it would be the same, but for a tiny $10^{-5}$ that is added under the root. A learned factor for each of the $d$ coordinates, shared by all heads of a layer, comes on top.
 
 What follows the norm differs between versions:
 
@@ -521,7 +520,7 @@ r"""
 
 1. each head and token alone: $y = x \,/ \sqrt{\text{mean}(x^2) + 10^{-5}}$, times `weight`. No mean is subtracted;
 2. if `layer` is given: times $1 - \lambda$ with $\lambda = 0.8 - 0.6\,e^{-0.3 \cdot \text{layer}}$, layers counted from 0;
-3. if `gate` is given, a pair (w, bias) with w (d,) and bias one number: times $\sigma(w \cdot y + \text{bias})$, one number a token and head, made from the $y$ of the steps before.
+3. if `gate` is given, a pair (w, bias) with w (d,) and bias a tensor with one number: times $\sigma(w \cdot y + \text{bias})$, one number a token and head, made from the $y$ of the steps before.
 
 Each of the two may be None, and both may be given. A head of zeros gives zeros. Example: (3, 4) with weight (1, 2) gives (0.8485, 2.2627); with layer 0 it is (0.6788, 1.8102); with the gate ((1, 0), 0) alone, times σ(0.8485) = 0.7003, it is (0.5942, 1.5845).
 """
@@ -683,19 +682,19 @@ And which part helps? Validation perplexity of that model, lower is better (Tabl
 
 | | perplexity |
 |:--|:-:|
-| plain Transformer | 11.25 |
-| with everything, sigmoid gate | 10.90 |
-| with everything, depth scaling | 10.92 |
+| plain Transformer (Table 2) | 11.25 |
+| with everything, sigmoid gate (Table 5) | 10.90 |
+| with everything, depth scaling (Table 5) | 10.92 |
 """
 
 # %% tags=["predict"]
 predict(
-    "From 11.25 to 10.90. Key-query convolution before the softmax alone (with the norm), and head mixing alone: what did they reach?",
+    "From 11.25 to 10.90. Key-query convolution before the softmax alone (with depth scaling), and head mixing alone (without norm or gate): what did they reach?",
     {
         "11.04 with convolution, 11.23 with mixing": "The other way round, which surprises most readers of a paper whose title speaks of tokens.",
         "11.23 with convolution, 11.04 with mixing": (
             "right",
-            "In these models most of the gain comes from heads that talk, an older idea. The kernels add their part on top: 11.04 to 10.90.",
+            "In these models most of the gain comes from heads that talk, an older idea. Kernels, norm and gate together add the rest: 11.04 to 10.90.",
         ),
         "11.08 each, half and half": "They are far from equal.",
         "10.90 with convolution, mixing adds nothing": "That is the number for all parts together.",
@@ -704,7 +703,7 @@ predict(
 
 # %% [markdown]
 r"""
-**On average text, most of the gain comes from mixing heads**: 11.04 alone, and 11.23 with kernels alone. Kernels matter where two clues must meet, as in the paper's task of chapter 06, where they do the work alone. (Table 2 has means of two runs; a difference of 0.02 says little.)
+**On average text, most of the gain comes from mixing heads**: 11.04 with talking heads alone, which have neither norm nor gate. Kernels, norm and gate together add the rest: 11.04 to 10.90. It is 11.23 with kernels before the softmax alone (depth scaling); both kernels without mixing were not measured. Kernels matter where two clues must meet, as in the paper's task of chapter 06, where they do the work alone. (Table 2 prints means of two runs: 11.25, 11.04, and 10.91 for the full model. 10.90, 10.92 and 11.23 are from Table 5, which prints one number each; a difference of 0.02 says little.)
 
 ## The convolution without a map
 
@@ -761,7 +760,7 @@ r"""
 
 $$\text{new}[i, j] = \sum_{a=0}^{c_q - 1} q_{i-a} \cdot f_a[j], \qquad f_a[j] = \sum_{b=-\lfloor c_k/2 \rfloor}^{\lfloor c_k/2 \rfloor} \text{kernel}[\,c_q - 1 - a,\ \lfloor c_k/2 \rfloor + b\,]\; k_{j+b}$$
 
-Queries before 0 and keys outside the sequence are zero vectors. No scale, no mask. The rule: **no map of dot products may be weighted by taps.** Filter vectors, keys or queries as you like, and take dot products then; the check follows what is made of what. Example with s = 2 and d = 1: q = (1, 2), k = (3, 5) and the kernel `[[0, 1, 0], [10, 1, 0]]` have $f_0 = (3, 35)$ and $f_1 = (3, 5)$, and give `[[3, 35], [9, 75]]`.
+Queries before 0 and keys outside the sequence are zero vectors. No scale, no mask. The rule: **no map of dot products may be weighted by taps.** An einsum of three tensors that forms shifted maps and weighs them in one go is not allowed either. Filter vectors, keys or queries as you like, and take dot products then; the check follows what is made of what, in an einsum from the first operand to the last. Example with s = 2 and d = 1: q = (1, 2), k = (3, 5) and the kernel `[[0, 1, 0], [10, 1, 0]]` have $f_0 = (3, 35)$ and $f_1 = (3, 5)$, and give `[[3, 35], [9, 75]]`.
 """
 
 
@@ -823,11 +822,11 @@ The keys still grow with the text; the extra queries stay ten.
 
 ## The baseline: a difference of two maps
 
-The paper compares MTA with the **DIFF Transformer** ([arXiv:2410.05258](https://arxiv.org/abs/2410.05258)). A head has two queries and two keys, and its weights are a difference, with a learned $\lambda$ that starts at the $\lambda_{\text{init}}$ you met:
+The paper compares MTA with the **DIFF Transformer** ([arXiv:2410.05258](https://arxiv.org/abs/2410.05258)). A head has two queries and two keys, and its weights are a difference, with a learned $\lambda$ that starts near the $\lambda_{\text{init}}$ you met:
 
 $$\bigl(\text{softmax}(q_1 k_1^\top / \sqrt d) - \lambda\, \text{softmax}(q_2 k_2^\top / \sqrt d)\bigr)\, v$$
 
-What both maps share is taken away, as a pair of microphones removes the noise that both hear. With $\lambda = 0.8$, weights of (0.5, 0.3, 0.2) less 0.8 times (0.2, 0.4, 0.4) leave (0.34, −0.02, −0.12): negative weights again, and rows that sum to $1 - \lambda = 0.2$. You know the idea, under another name.
+What both maps share is weakened, as a pair of microphones weakens the noise that both hear: two equal maps $p$ leave $(1 - \lambda)\, p$. With $\lambda = 0.8$, weights of (0.5, 0.3, 0.2) less 0.8 times (0.2, 0.4, 0.4) leave (0.34, −0.02, −0.12): negative weights again, and rows that sum to $1 - \lambda = 0.2$. You know the idea, under another name.
 """
 
 # %% tags=["predict"]
@@ -891,7 +890,7 @@ r"""
 * Before the softmax taps multiply probabilities, *and*. After it they add weights, *or*; rows no longer sum to 1, weights can be negative, and nothing is normalised.
 * Mixing does the same across heads; with the convolution on its side it is one convolution in three dimensions.
 * Each head is normalised, then scaled by depth or a gate. Without these, identity kernels are plain attention, exactly.
-* 0.0034 percent more parameters, 9.5 times slower in the authors' code, and most of the gain on text comes from mixing heads.
+* 0.0034 percent more parameters, 9.5 times slower in the authors' code. Most of the gain on text, 11.25 to 11.04, comes from mixing heads; kernels, norm and gate together add the rest: 11.04 to 10.90. It is 11.23 with kernels before the softmax alone (depth scaling); both kernels without mixing were not measured.
 * Off the band it is $c_q$ dot products of shifted queries and filtered keys. A cache needs $c_q - 1$ queries more, twice that with both convolutions.
 
 **Further reading.** [arXiv:2504.00927](https://arxiv.org/abs/2504.00927), Section 3 and Table 5. The DIFF Transformer, [arXiv:2410.05258](https://arxiv.org/abs/2410.05258). Talking-heads attention, [arXiv:2003.02436](https://arxiv.org/abs/2003.02436), where heads began to be mixed.

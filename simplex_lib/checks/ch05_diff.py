@@ -107,6 +107,23 @@ def finite(low: float) -> Map:
     return lambda q, k: probs(q, k, low=low)
 
 
+def divided(q: Tensor, k: Tensor, by: int) -> Tensor:
+    """Divides by a root; far below 0 the digits differ from those of a factor."""
+    return (q @ k.mT / math.sqrt(by)).masked_fill(~past(q.shape[2]), -math.inf).softmax(-1)
+
+
+def divided_by_full_width(q: Tensor, k: Tensor) -> Tensor:
+    return divided(q, k, 2 * q.shape[-1])
+
+
+def divided_by_values(*x: Tensor) -> Tensor:
+    return steps(both=lambda q, k: divided(q, k, x[4].shape[-1]))(*x)
+
+
+def wrong_weights(q1: Tensor, q2: Tensor, k1: Tensor, k2: Tensor, v: Tensor, lam: Tensor) -> Tensor:
+    return difference(probs(q1, k1), probs(q2, k2), lam)
+
+
 def scale_of_values(*x: Tensor) -> Tensor:
     return steps(both=lambda q, k: probs(q, k, scale=x[4].shape[-1] ** -0.5))(*x)
 
@@ -158,7 +175,7 @@ DIFF = Exercise(
     minutes=6,
     inputs=diff_inputs,
     sizes=(
-        dict(b=1, h=1, s=1, d=1, dv=1),
+        dict(b=1, h=1, s=1, d=1, dv=2),
         dict(b=1, h=1, s=2, d=4, dv=1),
         dict(b=1, h=2, s=6, d=3, dv=5),
         dict(b=3, h=2, s=5, d=4, dv=6),
@@ -193,6 +210,11 @@ DIFF = Exercise(
             "The second map has the weight 1 − lam in yours. It has the weight lam.",
         ),
         Wrong(
+            "one minus lam on the first map",
+            steps(lambda first, second, lam: (1 - lam) * first - lam * second),
+            "The first map has the weight 1 − lam in yours. It has the weight 1.",
+        ),
+        Wrong(
             "times one minus lam",
             steps(lambda first, second, lam: (1 - lam) * difference(first, second, lam)),
             "The result is multiplied by 1 − lam. (The paper's layer has such a factor behind its "
@@ -218,6 +240,17 @@ DIFF = Exercise(
             "keys crossed",
             arranged(0, 1, 3, 2),
             "q1 meets k2 in yours and q2 meets k1. Each query has its own key.",
+        ),
+        Wrong(
+            "queries with queries",
+            arranged(0, 2, 1, 3),
+            "q1 meets q2 in yours and k1 meets k2. The arguments come as q1, q2, k1, k2, and q1 "
+            "meets k1, q2 meets k2.",
+        ),
+        Wrong(
+            "weights returned",
+            wrong_weights,
+            "You returned the difference of the maps, the weights. The product with v is missing.",
         ),
         Wrong(
             "one query",
@@ -301,10 +334,22 @@ DIFF = Exercise(
             "logit is a sum over d products.",
         ),
         Wrong(
+            "divided by the full width",
+            steps(both=divided_by_full_width),
+            "The logits are divided by √(2 d). Each logit is a sum over d products, of one query "
+            "and one key: it is divided by √d.",
+        ),
+        Wrong(
             "scale of the values",
             scale_of_values,
             "The logits are divided by the root of dv, the size of a value. One logit is a sum "
             "over the d products of a query and a key.",
+        ),
+        Wrong(
+            "divided by the root of dv",
+            divided_by_values,
+            "The logits are divided by √dv, and v has no part in them. Each is a sum over d "
+            "products: it is divided by √d.",
         ),
         Wrong(
             "softmax over queries",

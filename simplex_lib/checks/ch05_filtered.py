@@ -46,12 +46,22 @@ class Traced(Tensor):
             return found
         name = getattr(func, "__name__", "")
         sources = [x.sources for x in parts]
-        if name in PRODUCTS and {"kernel"} in sources and any({"q", "k"} <= x for x in sources):
+        if name in PRODUCTS and _weighs_a_map(sources):
             parts[0].weighted.append(name)
         changed = args[0] if name == "__setitem__" else found
         for x in _tensors((changed,)):
             x.sources, x.weighted = frozenset().union(*sources), parts[0].weighted
         return found
+
+
+def _weighs_a_map(sources: list[frozenset[str]]) -> bool:
+    """Factor by factor, as they stand: an einsum may have more than two."""
+    made = sources[0]
+    for factor in sources[1:]:
+        if any({"q", "k"} <= x and y == {"kernel"} for x, y in ((made, factor), (factor, made))):
+            return True
+        made = made | factor
+    return False
 
 
 def _tensors(values: Any) -> Iterator[Any]:
@@ -151,6 +161,19 @@ def wrong_keys_shifted(q: Tensor, k: Tensor, kernel: Tensor) -> Tensor:
         for column in range(columns):
             key = moved(k, back(row, rows) + beside(column, columns))
             new = new + q @ (kernel[:, row, column, None, None] * key).mT
+    return new
+
+
+def wrong_filtered_shifted(q: Tensor, k: Tensor, kernel: Tensor) -> Tensor:
+    """Keys are filtered first, and the filtered ones go back; zeros come in before the first."""
+    new = torch.zeros_like(q @ k.mT)
+    _, rows, columns = kernel.shape
+    for row in range(rows):
+        filtered = torch.zeros_like(k)
+        for column in range(columns):
+            weight = kernel[:, row, column, None, None]
+            filtered = filtered + weight * moved(k, beside(column, columns))
+        new = new + q @ moved(filtered, back(row, rows)).mT
     return new
 
 
@@ -300,6 +323,12 @@ FILTERED = Exercise(
             wrong_keys_shifted,
             "The rows of your kernel shift the filtered keys and leave the query in its place. Row "
             "by row, the query is the one that goes back.",
+        ),
+        Wrong(
+            "filtered keys shifted",
+            wrong_filtered_shifted,
+            "Your filtered keys go back, row by row, with zeros before the first, and the query "
+            "stays in its place. The query is the one that goes back.",
         ),
         Wrong(
             "sums first",

@@ -23,6 +23,7 @@ from simplex_lib.checks.ch05_layer_parts import (
     require_nothing_else,
     require_parameter,
 )
+from simplex_lib.checks.ch05_layer_slips import SLIPS
 from simplex_lib.checks.ch05_mixing import truth_mixing
 from simplex_lib.checks.ch05_norm import truth_norm
 from simplex_lib.checks.exercise import Draw, Exercise, Rejected, Right, Wrong
@@ -386,6 +387,7 @@ LAYER = Exercise(
         Wrong("no parameter", answers.PlainTensor, "A kernel is no parameter."),
         Wrong("missing", answers.NoMixings, "A parameter is missing."),
         Wrong("extra", answers.NormAlways, "A parameter was not asked for."),
+        *SLIPS,
     ),
     right=(
         Right("all heads at once", answers.Layer),

@@ -1,7 +1,7 @@
 """The attentions on which exercise 5.2 tries a learner's test: causal ones and ones that leak.
 
-Every one takes q, k, v (b, h, s, d) of any sizes. What later tokens do to it is of order 1, or a
-thousandth of a value where its text says so; a causal one may move by rounding.
+Every one takes q, k, v (b, h, s, d) of any sizes. What later tokens do to it is of order 1, or as
+much smaller as its text says; a causal one may move by rounding.
 Axes: b batch, h head, i query, j key, s sequence length, d head_dim.
 """
 
@@ -19,6 +19,7 @@ from simplex_lib.checks.ch05_common import Convolve, both_sides, correlate, late
 Attention = Callable[[Tensor, Tensor, Tensor], Tensor]
 ROWS, COLUMNS = 3, 5
 THOUSANDTH = 1e-3
+TINY = 5e-5
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Trial:
     leaks: bool
     through: frozenset[str] = frozenset("qkv")
     needs: int = 2  # positions, to show at all
+    heads: int = 1  # to show at all
+    together: bool = False  # all numbers of a position move the same way
 
 
 def _kernel(like: Tensor) -> Tensor:
@@ -142,6 +145,33 @@ def between(query: int, key: int) -> Attention:
 
 def last_head(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return torch.cat([plain(q, k, v)[:, :-1], unmasked(q, k, v)[:, -1:]], 1)
+
+
+def tiny(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Moves by less than 1e-4, whatever the next value is."""
+    return plain(q, k, v) + TINY * _next(v).tanh()
+
+
+def one_way(sign: float) -> Attention:
+    """In the first sentence query 1 adds one number of token 2 everywhere.
+
+    With the opposite sign what went up goes down: a test that forgets abs() misses one of the two.
+    """
+
+    def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        out = plain(q, k, v)
+        if q.shape[2] < 3:
+            return out
+        first = torch.zeros_like(out)
+        first[0, :, 1] = 1
+        return out + sign * v[:1, :, 2].mean() * first
+
+    return attention
+
+
+def other_heads(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    later = _next(v)
+    return plain(q, k, v) + 0.1 * (later - later.mean(1, keepdim=True))
 
 
 TRIALS = (
@@ -288,4 +318,32 @@ TRIALS = (
         frozenset("kv"),
     ),
     Trial("last head", last_head, "is causal in every head but the last", True, frozenset("kv")),
+    Trial(
+        "tiny",
+        tiny,
+        "adds 0.00005 times the tanh of the next value",
+        True,
+        frozenset("v"),
+    ),
+    *(
+        Trial(
+            f"one way, {word}",
+            one_way(sign),
+            f"{word} query 1 of the first sentence the mean of the values of token 2, the same "
+            "number in all heads and features, and is causal everywhere else",
+            True,
+            frozenset("v"),
+            3,
+            together=True,
+        )
+        for word, sign in (("gives", 0.5), ("takes from", -0.5))
+    ),
+    Trial(
+        "other heads",
+        other_heads,
+        "adds a tenth of what the next value differs from the mean of all heads",
+        True,
+        frozenset("v"),
+        heads=2,
+    ),
 )

@@ -89,6 +89,16 @@ def wrong_groups_kept(maps: Tensor, mixing: Tensor) -> Tensor:
     return mixed()(maps, mixing).unflatten(1, mixing.shape[:2])
 
 
+def wrong_overwritten(maps: Tensor, mixing: Tensor) -> Tensor:
+    """New heads are written where later sums still read old ones."""
+    new, c = maps.clone(), mixing.shape[1]
+    for head in range(maps.shape[1]):
+        group, place = divmod(head, c)
+        old = new[:, group * c : group * c + c].clone()
+        new[:, head] = torch.einsum("e,beij->bij", mixing[group, place], old)
+    return new
+
+
 def wrong_added(maps: Tensor, mixing: Tensor) -> Tensor:
     return maps + mixed()(maps, mixing)
 
@@ -130,6 +140,12 @@ MIXING = Exercise(
             mixed(lambda m: m.mT),
             "Your matrices are transposed: mixing[g, o, e] is what new head o takes of old head e, "
             "and yours takes mixing[g, e, o]. (The authors' released code stores them your way.)",
+        ),
+        Wrong(
+            "overwritten",
+            wrong_overwritten,
+            "You write a new head where the old one stood, and later sums of its group read the "
+            "new one there. Every sum reads old heads: write to another tensor.",
         ),
         Wrong(
             "groups apart",

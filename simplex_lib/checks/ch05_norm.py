@@ -326,6 +326,14 @@ NORM = Exercise(
             lambda x: f"You took 1 off the layer. {_factors(x)} layer is counted from 0 already.",
         ),
         Wrong(
+            "brackets lost",
+            factor(lambda layer: 1 - 0.8 - 0.6 * math.exp(-0.3 * layer)),
+            lambda x: (
+                f"You multiplied by 1 − 0.8 − 0.6 e^(−0.3 · layer). {_factors(x)} λ is taken away "
+                "as a whole, 1 − (0.8 − 0.6 e^(−0.3 · layer)), so its second term is added."
+            ),
+        ),
+        Wrong(
             "lambda of layer 0",
             factor(lambda layer: 1 - start(0)),
             lambda x: f"Every layer gets the factor of layer 0 in yours. {_factors(x)}",

@@ -29,6 +29,8 @@ def post_inputs(draw: Draw, *, b: int, h: int, s: int, cq: int, ck: int) -> dict
     require_odd(ck)
     logits = 2 * draw.normal(b, h, s, s)
     probs = logits.masked_fill(~past(s), -math.inf).softmax(-1)
+    sharp = probs[1:2]  # of a second sentence each query attends to one key: zeros in the past too
+    sharp.copy_((sharp == sharp.amax(-1, keepdim=True)).double())
     return dict(probs=probs, kernel=draw.normal(h, cq, ck))
 
 
@@ -95,6 +97,10 @@ def wrong_kernel_softmax(probs: Tensor, kernel: Tensor) -> Tensor:
 
 def wrong_unconvolved(probs: Tensor, kernel: Tensor) -> Tensor:
     return probs.clone()
+
+
+def wrong_zeros_kept(probs: Tensor, kernel: Tensor) -> Tensor:
+    return correlate(probs, kernel) * (probs != 0)
 
 
 def right_taps(probs: Tensor, kernel: Tensor) -> Tensor:
@@ -196,6 +202,13 @@ POST = Exercise(
             steps(then=_no_diagonal),
             "The diagonal is masked as well. A query sees its own position: hidden is j > i, and "
             "j = i is not.",
+        ),
+        Wrong(
+            "zeros kept",
+            wrong_zeros_kept,
+            "Every entry with a probability of 0 is 0 in yours after the convolution too, in the "
+            "past as well. A visible key with probability 0 takes weight over from its "
+            "neighbours; only the future, j > i, is masked.",
         ),
         Wrong(
             "past hidden",

@@ -96,6 +96,14 @@ def wrong_unconvolved(logits: Tensor, kernel: Tensor) -> Tensor:
     return logits.masked_fill(~past(logits.shape[-1]), -math.inf)
 
 
+def wrong_diagonal_before(logits: Tensor, kernel: Tensor) -> Tensor:
+    return correlate(logits.tril(-1), kernel).masked_fill(~past(logits.shape[-1]), -math.inf)
+
+
+def wrong_diagonal_after(logits: Tensor, kernel: Tensor) -> Tensor:
+    return steps()(logits, kernel).masked_fill(~_no_diagonal(logits.shape[-1]), -math.inf)
+
+
 def _no_diagonal(s: int) -> Tensor:
     return past(s).tril(-1)
 
@@ -203,6 +211,18 @@ PRE = Exercise(
             steps(seen=_no_diagonal),
             "The diagonal is masked as well. A query sees its own position: hidden is j > i, and "
             "j = i is not.",
+        ),
+        Wrong(
+            "diagonal hidden before",
+            wrong_diagonal_before,
+            "Before the convolution the diagonal is put to 0 as well. A query sees its own "
+            "position: hidden is j > i, and j = i is not.",
+        ),
+        Wrong(
+            "diagonal hidden after",
+            wrong_diagonal_after,
+            "After the convolution the diagonal is −inf as well. A query sees its own position: "
+            "hidden is j > i, and j = i is not.",
         ),
         Wrong(
             "past hidden",

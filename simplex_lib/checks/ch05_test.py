@@ -210,6 +210,13 @@ def _missed(recorders: list[Recorder]) -> Rejected:
             f"{begin} Your longest sequence has {longest} positions, and this leak does not show "
             f"with fewer than {needs}.",
         )
+    most = max(call.out.shape[1] for call in recorder.calls)
+    if most < recorder.trial.heads:
+        return Rejected(
+            "one head",
+            f"{begin} Your tensors have one head, and this leak does not show with fewer than "
+            f"{recorder.trial.heads}.",
+        )
     firsts = {pair.first for pair in pairs if pair.first > 0}
     if len(firsts) == 1:
         first = firsts.pop()
@@ -245,6 +252,12 @@ def _let_pass(recorder: Recorder, pair: Pair) -> Rejected:
     )
     if heads == [pair.moved.shape[1] - 1] and len(heads) < pair.moved.shape[1]:
         return Rejected("other heads let pass", f"{text} Which heads do you compare?")
+    if recorder.trial.together and float(pair.moved.max()) >= SMALL:
+        return Rejected(
+            "one way let pass",
+            f"{text} All numbers of that position moved the same way. Does a move downwards count "
+            "in your test as one upwards does, and do you compare every sentence?",
+        )
     if pair.largest < SMALL:
         return Rejected("small move let pass", f"{text} More than 1e-5 is a leak.")
     return Rejected("move let pass", f"{text} Which outputs do you compare, and how?")
@@ -308,6 +321,8 @@ TEST = Exercise(
             "One head is compared.",
         ),
         Wrong("small move let pass", tests.written(limit=0.01), "The limit is too high."),
+        Wrong("one way let pass", tests.wrong_no_abs, "Moves downwards do not count."),
+        Wrong("one head", tests.written(sizes=(2, 1, 8, 4)), "There is one head only."),
         Wrong(
             "move let pass",
             tests.written(look=lambda moved, cut: moved[:, :, :1] * (cut > 0)),

@@ -77,6 +77,15 @@ def wrong_shapes(attention: Any) -> bool:
     return bool((one[:, :2] - two)[:, :, :4].isnan().any())
 
 
+def wrong_no_abs(attention: Any) -> bool:
+    inputs = tokens(1, 2, 8, 4)
+    before = attention(*inputs)
+    return any(
+        bool((attention(*changed(inputs, cut)) - before)[:, :, :cut].max() > LEAK)
+        for cut in range(1, 8)
+    )
+
+
 def wrong_asserts(attention: Any) -> bool:
     assert not written()(attention), "it sees the future"
     return False

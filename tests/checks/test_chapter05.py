@@ -187,6 +187,9 @@ UNLISTED_TESTS = (
     (causality(change=permuted), NOT_BROUGHT_OUT),
     (causality(change=nudged), NOT_BROUGHT_OUT | {"small move let pass"}),
     (causality(limit=1.0), {"small move let pass", "move let pass", "other heads let pass"}),
+    (causality(limit=1e-4), {"small move let pass"}),
+    (causality(limit=1e-3), {"small move let pass"}),
+    (causality(limit=3e-3), {"small move let pass"}),
     (causality(limit=0.0), {"rounding"}),
     (causality(range(1, 5), sizes=(1, 2, 5, 3)), {"too short"}),
     (causality([0, 1, 2]), {"raised", "not brought out", "one place"}),
@@ -304,6 +307,25 @@ def test_masked_zeros_by_a_product_pass():
         return hide(convolve(logits * past, kernel))
 
     assert check("5.1", multiplied).passed
+
+
+def test_an_einsum_of_three_counts_from_its_first_factor():
+    def shifted(q, k, kernel):
+        rows, columns = kernel.shape[1:]
+        s = q.shape[2]
+        wide = torch.nn.functional.pad(q, (0, 0, rows - 1, 0))
+        queries = torch.stack([wide[:, :, row : row + s] for row in range(rows)])
+        wide = torch.nn.functional.pad(k, (0, 0, columns // 2, columns // 2))
+        return queries, torch.stack([wide[:, :, t : t + s] for t in range(columns)])
+
+    def kernel_first(q, k, kernel):
+        return torch.einsum("hac,abhid,cbhjd->bhij", kernel, *shifted(q, k, kernel))
+
+    def map_first(q, k, kernel):
+        return torch.einsum("abhid,cbhjd,hac->bhij", *shifted(q, k, kernel), kernel)
+
+    assert check("5.7", kernel_first).passed
+    assert check("5.7", map_first).cause == "map convolved"
 
 
 def test_dot_products_in_one_einsum_pass():

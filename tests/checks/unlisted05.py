@@ -93,7 +93,7 @@ BOTH = (
 )
 PRE = (
     (pre(lambda x, k: (x.tril(1), k)), GENERAL),
-    (pre(lambda x, k: (x.tril(-1), k)), GENERAL),
+    (pre(lambda x, k: (x.tril(-1), k)), {"diagonal hidden before"}),
     (pre(after=lambda new: new.masked_fill(future(new).roll(1, -1), -INF)), GENERAL),
     (pre(after=lambda new: new.masked_fill(future(new), -50)), {"finite mask"}),
     (
@@ -168,7 +168,7 @@ MIX = (
     (mixes(maps=lambda x: x.softmax(-1)), GENERAL),
     (mixes(maps=lambda x: x.flip(0)), GENERAL),
     (mixes_first_group_only, GENERAL),
-    (mixes_in_turn, GENERAL),
+    (mixes_in_turn, {"overwritten"}),
     (lambda x, m: mixes()(x, m).mT, {"swapped"}),
     (lambda x, m: mixes()(x, m).flip(1), {"flipped"}),
     (
