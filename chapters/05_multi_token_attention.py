@@ -87,7 +87,7 @@ Let a query and a key score 1 if their words are equal, and 0 if not. Here are f
 
 The last row is the one that answers. It knows two rabbits and cannot prefer either. What it lacks is in the map already, three rows higher: there another query found Alice. A softmax of each row never brings the two together, and neither does a second head, as you have just recalled.
 
-So cut a frame out of paper, 4 rows tall and 5 columns wide, and lay it on the map with its bottom row on *rabbit* and its middle column on the first *the*: it shows two bold ones. (The third, the rabbit of the second sentence, lies six columns outside the frame.) Add up what its top and bottom row show, and write the sum, 2, under the middle of its bottom row. Everywhere else in the text it is 1 or 0. That sum is the new logit. The frame with its weights is a **kernel**, and sliding it over the map is a **convolution**.
+So cut a frame out of paper, 4 rows tall and 5 columns wide, and lay it on the map with its bottom row on *rabbit* and its middle column on the first *the*: it shows two bold ones. (The third, the rabbit of the second sentence, lies six columns to the right of the frame.) Add up what its top and bottom row show, and write the sum, 2, under the middle of its bottom row. Everywhere else in the text it is 1 or 0. That sum is the new logit. The frame with its weights is a **kernel**, and sliding it over the map is a **convolution**.
 
 The frame has to be 4 tall, since *see the* lies between the two clues of the question: $c_q = 4$ queries. And 5 wide, since *saw the white* lies between the two words of the text: $c_k = 5$ keys. This is the paper's own example ([arXiv:2504.00927](https://arxiv.org/abs/2504.00927), Section 3).
 """
