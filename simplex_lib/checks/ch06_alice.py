@@ -14,20 +14,23 @@ from torch.nn.functional import conv2d, pad
 
 from simplex_lib.checks.exercise import Draw, Exercise, Rejected, Right, Wrong
 
-ASKED = ("alice", "rabbit")
-OTHERS = ("saw", "the", "tea", "queen", "white")
+VOCABULARY = ("alice", "rabbit", "saw", "the", "tea", "queen", "white")
 Found = tuple[Tensor, Tensor]
 Answer = Callable[[list[str], list[str]], Any]
 
 
 def alice_inputs(draw: Draw, *, sentences: int) -> dict[str, Any]:
-    """The words asked for are frequent: at every place of a sentence, twice in one, in none."""
-    vocabulary = (*ASKED, *OTHERS)
+    """Any two words of the text are asked for. They are frequent: at every place of a sentence,
+    twice in one, in none."""
     words: list[str] = []
-    for sentence in draw.integers(0, len(vocabulary), sentences, 4).tolist():
-        words += [*(vocabulary[n] for n in sentence), "."]
-    swapped = bool(draw.integers(0, 2, 1))
-    return dict(words=words, question=["?", *(ASKED[::-1] if swapped else ASKED)])
+    for sentence in draw.integers(0, len(VOCABULARY), sentences, 4).tolist():
+        words += [*(VOCABULARY[n] for n in sentence), "."]
+    there = [word for word in VOCABULARY if word in words]
+    if len(there) == 1:
+        there = [*there, next(word for word in VOCABULARY if word not in there)]
+    first = int(draw.integers(0, len(there), 1))
+    second = (first + 1 + int(draw.integers(0, len(there) - 1, 1))) % len(there)
+    return dict(words=words, question=["?", there[first], there[second]])
 
 
 def ask_alice(answer: Any, arguments: Mapping[str, Any]) -> Any:
@@ -127,6 +130,24 @@ def wrong_present(words: list[str], question: list[str]) -> Found:
     """Whether a word is there, not how often."""
     logits = [
         2.0 * (word == ".") + sum(asked in words[max(0, j - 4) : j] for asked in question[1:])
+        for j, word in enumerate(words)
+    ]
+    return by_hand(), torch.tensor(logits)
+
+
+def wrong_always_the_same(words: list[str], question: list[str]) -> Found:
+    return right_by_counting(words, ["?", "alice", "rabbit"])
+
+
+def wrong_padded_behind(words: list[str], question: list[str]) -> Found:
+    """The last query has its two rows of zeros after it."""
+    raw = pad(raw_logits(words, question), (4, 4, 0, 2))
+    return by_hand(), conv2d(raw[None, None], by_hand()[None, None])[0, 0, 2, : len(words)]
+
+
+def wrong_negative_slice(words: list[str], question: list[str]) -> Found:
+    logits = [
+        2.0 * (word == ".") + sum(words[j - 4 : j].count(asked) for asked in question[1:])
         for j, word in enumerate(words)
     ]
     return by_hand(), torch.tensor(logits)
@@ -270,6 +291,25 @@ ALICE = Exercise(
             wrong_present,
             "The kernel is right, but your logits ask whether a word is there. A convolution adds, "
             "so a word that stands twice in the window counts twice.",
+        ),
+        Wrong(
+            "always alice and rabbit",
+            wrong_always_the_same,
+            "The kernel is right, but your logits count alice and rabbit, whatever is asked. The "
+            "two words stand in question, behind the “?”.",
+        ),
+        Wrong(
+            "slice below 0",
+            wrong_negative_slice,
+            "The kernel is right. At the first four tokens your logits count no words: words[j − "
+            "4 : j] begins below 0 there, which Python counts from the end of the list.",
+        ),
+        Wrong(
+            "queries padded behind",
+            wrong_padded_behind,
+            "The kernel is right. Your queries are padded behind the last one, so the row of “?” "
+            "meets the last query, and zeros the other two rows. Rows of the kernel are the query "
+            "and those before it: zeros go before the first.",
         ),
         Wrong(
             "weights",

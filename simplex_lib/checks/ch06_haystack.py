@@ -125,6 +125,10 @@ def same_places(b: int, length: int, k: int, generator: torch.Generator) -> Tens
     return stretched(1, length, k, generator).expand(b, k)
 
 
+def one_more(b: int, of: int, take: int, generator: torch.Generator) -> Tensor:
+    return repeated(b, of + 1, take, generator)
+
+
 def hide(
     *,
     where: Places = stretched,
@@ -312,6 +316,7 @@ HAYSTACK = Exercise(
         _refused("value follows from the key", by_key=True),
         _refused("values all different", values=different),
         _refused("values not uniform", values=without_the_last),
+        _refused("no such value", values=one_more),
         _refused("one filler a text", fillers=one_each),
         _refused("fillers not uniform", fillers=without_the_last),
         _refused("asked twice", which=repeated),

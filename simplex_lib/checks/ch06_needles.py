@@ -138,6 +138,15 @@ def needles_are_whole(x: Drawing) -> Rejected | None:
                 f"{x.example(turned >= k)}, the values stand before their keys. A needle is a key "
                 "and then its value.",
             )
+        outside = x.answers >= FIRST_FILLER if (x.answers >= KEYS).any() else x.answers < KEYS
+        if outside.any():
+            bad = outside.any(1)
+            row = int(bad.long().argmax())
+            return Rejected(
+                "no such value",
+                f"{x.example(bad)} with the answers {x.answers[row].tolist()}, an answer is no "
+                f"value: values are the tokens from {KEYS} to {FIRST_FILLER - 1}.",
+            )
         apart = (keys == k) & (values == k) & (whole < k)
         if apart.any():
             return Rejected(

@@ -17,12 +17,14 @@ from simplex_lib.checks.exercise import Draw, Exercise, Right, Wrong
 def share_inputs(
     draw: Draw, *, b: int, h: int, blocks: int, n: int, question: int
 ) -> dict[str, Any]:
-    """Causal weights, those of some heads nearly all at one key, those of others nearly even."""
+    """Causal weights, those of some heads nearly all at one key, those of others nearly even. As
+    after a convolution of them, some are negative and no row sums to 1."""
     t = blocks * (n + 1) + 1 + question
     sharp = torch.where(torch.arange(h) % 2 == 0, 2.5, 0.5)
     logits = sharp[:, None, None] * draw.normal(b, h, t, t)
     future = torch.ones(t, t, dtype=torch.bool).triu(1)
     weights = logits.masked_fill(future, float("-inf")).softmax(-1)
+    weights = weights * (0.7 + draw.normal(b, h, t, t))
     return dict(weights=weights, target=draw.integers(0, blocks, b), n=n)
 
 
@@ -67,6 +69,15 @@ def wrong_normalised(weights: Tensor, target: Tensor, n: int) -> Tensor:
     share = _share()(weights, target, n)
     blocks = (weights.shape[-1] - 2) // (n + 1)
     return share / weights[:, :, -1, : blocks * (n + 1)].sum(-1)
+
+
+def wrong_renormalised(weights: Tensor, target: Tensor, n: int) -> Tensor:
+    return _share()(weights, target, n) / weights[:, :, -1].sum(-1)
+
+
+def wrong_from_the_end(weights: Tensor, target: Tensor, n: int) -> Tensor:
+    blocks = (weights.shape[-1] - 2) // (n + 1)
+    return _share()(weights, blocks - 1 - target, n)
 
 
 def wrong_first_target(weights: Tensor, target: Tensor, n: int) -> Tensor:
@@ -234,6 +245,46 @@ SHARE = Exercise(
             wrong_normalised,
             "Your shares are of what falls on the blocks alone. What the last token gives to # and "
             "the question counts as well: the weights are used as they are.",
+        ),
+        Wrong(
+            "made to sum to 1",
+            wrong_renormalised,
+            "You divide by the sum of the row. Weights that were convolved do not sum to 1, and "
+            "asked is what falls on the block as it is.",
+        ),
+        Wrong(
+            "without signs",
+            _share(row=lambda weights: weights[:, :, -1].abs()),
+            "You take the sizes of the weights without their signs. Weights that were convolved "
+            "may be negative, and count as they are.",
+        ),
+        Wrong(
+            "negatives cut off",
+            _share(row=lambda weights: weights[:, :, -1].clamp(min=0)),
+            "You set negative weights to 0. Weights that were convolved may be negative, and count "
+            "as they are.",
+        ),
+        Wrong(
+            "another softmax",
+            _share(row=lambda weights: weights[:, :, -1].softmax(-1)),
+            "You take a softmax of the weights. They are weights already, and used as they are.",
+        ),
+        Wrong(
+            "block 0 always",
+            _share(start=lambda target, n: 0 * target),
+            "You measure the first block of every text. Each text has a target, the number of its "
+            "right block.",
+        ),
+        Wrong(
+            "blocks from the end",
+            wrong_from_the_end,
+            "You count the blocks from the end of the text. target counts them from its beginning.",
+        ),
+        Wrong(
+            "keys from the end",
+            _share(start=lambda target, n: -target * (n + 1)),
+            "You go target blocks back from the end of the keys. target counts the blocks from "
+            "the beginning of the text.",
         ),
         Wrong(
             "yes or no",

@@ -6,6 +6,7 @@ Axes: b texts, t tokens, a letters of an answer, v vocabulary, d width.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from numbers import Real
 from typing import Any
@@ -18,6 +19,7 @@ from simplex_lib.checks.ch06_steps import (
     by_hand,
     clip_each,
     clip_value,
+    no_log,
     normalise,
     right_functional,
     right_last_only,
@@ -258,6 +260,19 @@ STEP = Exercise(
             "text cannot be known before they are read; only the answer's letters count.",
         ),
         Wrong(
+            "the text alone",
+            step(positions="text"),
+            "Your loss compares each token of tokens with the one before it, and reads no answers. "
+            "The last letter of an answer is not in tokens, and letters of the text cannot be "
+            "known before they are read.",
+        ),
+        Wrong(
+            "first positions",
+            step(positions="start"),
+            "Your loss compares answers with the logits of the first tokens, as many as an answer "
+            "has letters. The answer is predicted at the last ones.",
+        ),
+        Wrong(
             "one position early",
             step(positions="early"),
             "You compare the logits one position too early. The logits at a token predict the "
@@ -300,6 +315,18 @@ STEP = Exercise(
             "softmax twice",
             step(loss=softmax_twice),
             "A softmax is taken of the logits, and cross-entropy takes another of its result.",
+        ),
+        Wrong(
+            "no logarithm",
+            step(loss=no_log),
+            "Your loss is the mean of −p, p being the probability of the right letter. "
+            "Cross-entropy is the mean of −log p.",
+        ),
+        Wrong(
+            "perplexity",
+            step(returned=math.exp),
+            "The weights are right. You return e to the power of the loss, the perplexity; asked "
+            "is the loss.",
         ),
         Wrong(
             "eval mode",

@@ -57,7 +57,11 @@ def softmax_twice(logits: Tensor, answers: Tensor) -> Tensor:
     return both_averages()(logits.softmax(-1), answers)
 
 
-Positions = Literal["answer", "all", "early", "last", "first", "same"]
+def no_log(logits: Tensor, answers: Tensor) -> Tensor:
+    return -logits.softmax(-1).gather(-1, answers[..., None]).mean()
+
+
+Positions = Literal["answer", "all", "text", "start", "early", "last", "first", "same"]
 
 
 def _picked(
@@ -67,6 +71,10 @@ def _picked(
     a, t = answers.shape[1], tokens.shape[1]
     if positions == "all":
         return logits, torch.cat([tokens[:, 1:], answers[:, -1:]], 1)
+    if positions == "text":
+        return logits[:, :-1], tokens[:, 1:]
+    if positions == "start":
+        return logits[:, :a], answers
     if positions == "early" and t > a:
         return logits[:, -a - 1 : -1], answers
     if positions == "last":
@@ -89,6 +97,7 @@ def step(
     steps: int = 1,
     again: bool = False,
     graph: bool = False,
+    returned: Callable[[float], float] = float,
 ) -> Answer:
     """The step with one thing changed. zero "end before": between the step and backward."""
     measure = loss or both_averages()
@@ -124,7 +133,7 @@ def step(
             optimizer.zero_grad()
         if graph:
             return found
-        return (forward() if again else found).item()
+        return returned((forward() if again else found).item())
 
     return answer
 

@@ -25,7 +25,13 @@ class Mismatch:
 
 
 def as_outputs(value: Any) -> tuple[Any, ...]:
-    return tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    """Each output by itself; a number of numpy is a number."""
+    outputs = value if isinstance(value, (tuple, list)) else (value,)
+    return tuple(x.item() if _of_numpy(x) and x.shape == () else x for x in outputs)
+
+
+def _of_numpy(x: Any) -> bool:
+    return type(x).__module__ == "numpy" and hasattr(x, "shape")
 
 
 def to_float64(x: Any) -> Any:
@@ -75,13 +81,16 @@ def _compare_one(
     exercise: Exercise, case: Case, output: int, mine: Any, want: Any
 ) -> Mismatch | None:
     name = exercise.output_name(output)
-    if isinstance(want, (str, bool)) and not isinstance(mine, Tensor):
+    if isinstance(want, (str, bool)) and not hasattr(mine, "shape"):
         if mine == want:
             return None
         return Mismatch(output, "value", index=())
     if not isinstance(mine, (Tensor, int, float, bool)):
         wish = "tensor" if isinstance(want, Tensor) else "number"
         text = f"{name} should be a {wish}; yours is a {type(mine).__name__}."
+        if _of_numpy(mine):
+            text = f"{name} should be a {wish}; yours is an array of numpy."
+            text += " torch.from_numpy makes a tensor of it." if wish == "tensor" else ""
         return Mismatch(output, "type", text)
     got, target = to_float64(mine), to_float64(want)
     if got.shape != target.shape:

@@ -100,7 +100,9 @@ def examine(
         differences = [d for d in map(_difference, reversed(plain)) if d is not None]
         found = diagnose(exercise, differences, passing)
     if found is None or found[0] == "part":  # where the errors lie says little of why
-        size = size_that_matters(exercise, failing, lambda case: not ask(case).failed)
+        size = size_that_matters(
+            exercise, [trial.case, *failing], lambda case: not ask(case).failed
+        )
         found = (found[0], f"{found[1]} {size[1]}") if found and size else found or size
     if mismatch.cause not in ("value", "nan"):
         says = f"{mismatch.says} {found[1] if found else ''}".strip()

@@ -69,18 +69,22 @@ def agrees(exercise: Exercise, wrong: Wrong, trial: Trial) -> bool:
     for output, (a, b) in enumerate(zip(mine, theirs, strict=True)):
         a, b = to_float64(a), to_float64(b)
         if isinstance(a, str) or isinstance(b, str) or a is None or b is None:
-            if a is not b and a != b:
+            if type(a) is not type(b) or a != b:
                 return False
             continue
-        if not hasattr(a, "shape") or not hasattr(b, "shape") or a.shape != b.shape:
+        if not isinstance(a, Tensor) or not isinstance(b, Tensor) or a.shape != b.shape:
             return False
-        if getattr(trial.outcome.value, "dtype", None) != getattr(other.value, "dtype", None):
+        if _dtype(trial.outcome.value) != _dtype(other.value):
             return False
         want = to_float64(trial.expected[min(output, len(trial.expected) - 1)])
         limit = tolerance(exercise, trial.case, min(output, len(trial.expected) - 1), want)
         if differs(a, b, limit).any():
             return False
     return True
+
+
+def _dtype(value: Any) -> torch.dtype | None:
+    return value.dtype if isinstance(value, Tensor) else None
 
 
 def _nothing_finite(trial: Trial) -> bool:

@@ -24,6 +24,8 @@ def size_that_matters(
 ) -> Finding | None:
     """One change of one size that makes a failing answer right, if exactly one does.
 
+    failing: the one that is said to be wrong last. A size is not the reason where another of these
+        fails with the very value that would mend it.
     passes: asks the answer a case.
     """
     plain = [c for c in failing if c.variant == "float64"]
@@ -39,8 +41,9 @@ def size_that_matters(
 
     large = [n for n, size in worst.sizes.items() if size > exercise.smallest.get(n, 1)]
     alone = [n for n in large if exercise.smallest.get(n, 1) == 1 and mends(**{n: 1})]
-    if len(alone) == 1:
-        return "axis", f"With {worst} it is wrong; with {alone[0]} = 1 instead it is right."
+    only = [n for n in alone if all(c.sizes[n] != 1 for c in failing)]
+    if len(only) == 1:
+        return "axis", f"With {worst} it is wrong; with {only[0]} = 1 instead it is right."
     if alone:
         return None
     pairs = itertools.permutations(worst.sizes, 2)
@@ -49,6 +52,8 @@ def size_that_matters(
     if len(alike) == 1:
         (a, b) = alike[0]
         size = worst.sizes[b]
+        if any(c.sizes[a] == c.sizes[b] for c in failing):
+            return None
         return "axis", f"With {worst} it is wrong; with {a} = {b} = {size} instead it is right."
     return None
 

@@ -5,7 +5,9 @@
 
 import itertools
 import math
+from dataclasses import replace
 
+import numpy
 import pytest
 import torch
 from torch.nn.functional import conv2d, cross_entropy, mse_loss, nll_loss, pad
@@ -18,6 +20,7 @@ from simplex_lib.checks.ch06_generator import draw, redrawn
 from simplex_lib.checks.ch06_haystack import hide, repeated, stretched
 from simplex_lib.checks.ch06_needles_chance import _starting
 from simplex_lib.checks.ch06_step import Reader
+from simplex_lib.checks.engine import examine
 from simplex_lib.tasks import BlockTask, NeedleTask, exact_match_error
 
 IDS = ("6.1", "6.2", "6.3", "6.4", "6.5", "6.6")
@@ -61,13 +64,19 @@ def library_needles(b, context, needles, asked, generator):
     return tuple(NeedleTask(context, needles, asked).draw(b, generator))
 
 
+def of_library(exercise, answer):
+    """The check of an answer that may call the library's tasks."""
+    uses = ("BlockTask", "NeedleTask", "exact_match_error")
+    return examine(replace(exercises()[exercise], uses=uses), answer)
+
+
 def test_the_generators_of_the_library_pass():
-    assert check("6.2", library_blocks).passed
-    assert check("6.6", library_needles).passed
+    assert of_library("6.2", library_blocks).passed
+    assert of_library("6.6", library_needles).passed
 
 
 def test_the_library_measures_the_error_that_the_metric_leaves():
-    assert check("6.3", lambda mine, want: 1 - exact_match_error(mine, want)).passed
+    assert of_library("6.3", lambda mine, want: 1 - exact_match_error(mine, want)).passed
 
 
 @pytest.mark.parametrize("size", [(4, 2), (7, 3), (9, 2), (6, 1)])
@@ -462,8 +471,6 @@ SHARES = (
     lambda w, target, n: share(w, target, n, row=lambda w: w[:, :, -3:].mean(2)),
     lambda w, target, n: share(w, target, n, row=lambda w: w[:, :, w.shape[2] // 2]),
     lambda w, target, n: share(w, target, n, at=target[:, None] * (n + 2) + torch.arange(n)),
-    lambda w, target, n: share(w, target, n, at=torch.arange(n).expand(len(target), n)),
-    lambda w, target, n: share(w, target, n, row=lambda w: w[:, :, -1].softmax(-1)),
     lambda w, target, n: share(w, target, n, finish=lambda x: x.round()),
     lambda w, target, n: share(w, target, n, row=lambda w: w[:, :, -1].flip(-1)),
     lambda w, target, n: (
@@ -473,6 +480,22 @@ SHARES = (
     ),
     lambda w, target, n: w[:, :, -1, : n * (int(target.max()) + 1)].sum(-1),
 )
+
+
+def between(w, target, n):
+    """A slice for each text; start may lie below 0."""
+    starts = (target * (n + 1)).tolist()
+    return torch.stack([x[:, -1, at : at + n].sum(-1) for x, at in zip(w, starts, strict=True)])
+
+
+NAMED_SHARES = {
+    "block 0 always": lambda w, target, n: w[:, :, -1, :n].sum(-1),
+    "another softmax": lambda w, target, n: between(w.softmax(-1), target, n),
+    "keys from the end": lambda w, target, n: between(w, -target, n),
+    "without signs": lambda w, target, n: between(w.abs(), target, n),
+    "negatives cut off": lambda w, target, n: between(w.relu(), target, n),
+    "made to sum to 1": lambda w, target, n: between(w / w.sum(-1, keepdim=True), target, n),
+}
 
 
 def needles_anywhere_even(b, length, k, generator):
@@ -517,6 +540,11 @@ def runs_of_fillers(b, of, take, generator):
     return torch.where(torch.arange(take) % 2 == 1, found.roll(1, 1), found)
 
 
+def fillers_for_values(tokens, context):
+    """Values drawn from 24 on: no tokens of values are left."""
+    return torch.where((tokens >= 12) & (tokens < 22), tokens + 12, tokens)
+
+
 def changed(change):
     """The right texts, spoiled afterwards."""
 
@@ -542,6 +570,7 @@ NEEDLES = (
     (changed(lambda x, a, p, c, n: (x, a - 12, p)), {"other answers"}),
     (changed(lambda x, a, p, c, n: (x.int(), a, p)), {"dtype"}),
     (changed(lambda x, a, p, c, n: (x, a, p[:, 0])), {"shape of places"}),
+    (changed(lambda x, a, p, c, n: (fillers_for_values(x, c), a + 12, p)), {"no such value"}),
     (changed(lambda x, a, p, c, n: (x + 1, a, p)), {"no such token", "? elsewhere"}),
     (changed(lambda x, a, p, c, n: (x[:, 1:], a, p)), {"length"}),
     (changed(lambda x, a, p, c, n: (x.roll(1, 1), a, p)), {"? elsewhere"}),
@@ -607,7 +636,6 @@ HEADS = (
 STEPS = (
     stepping(smoothed),
     stepping(squared),
-    stepping(no_log),
     stepping(log_twice),
     stepping(weighed),
     stepping(limit=0.5),
@@ -620,9 +648,7 @@ STEPS = (
     stepping(after=decayed),
     stepping(after=forget_speed),
     stepping(after=smaller_rate),
-    stepping(result=perplexity),
     stepping(answers_reversed),
-    stepping(pick=lambda logits, a: logits[:, :a]),
     accuracy,
 )
 UNLISTED = (
@@ -634,10 +660,14 @@ UNLISTED = (
     *(("6.3", answer, GENERAL) for answer in METRICS),
     *(("6.4", answer, GENERAL) for answer in STEPS),
     ("6.4", one_text_after_another, {"more than one step", *GENERAL}),
+    ("6.4", stepping(no_log), {"no logarithm"}),
+    ("6.4", stepping(result=perplexity), {"perplexity"}),
+    ("6.4", stepping(pick=lambda logits, a: logits[:, :a]), {"first positions"}),
     ("6.4", one_fresh_optimizer, {"by hand"}),
     ("6.4", returns_all, {"type"}),
     ("6.4", twice, {"more than one step"}),
     *(("6.5", answer, GENERAL) for answer in SHARES),
+    *(("6.5", answer, {name}) for name, answer in NAMED_SHARES.items()),
     *(("6.6", answer, causes) for answer, causes in NEEDLES),
 )
 
@@ -649,6 +679,45 @@ def test_unlisted_wrong_answers_are_rejected_and_not_misnamed(exercise, answer, 
 
 
 # what a check of one exercise alone must do -------------------------------------------------------
+
+
+def test_any_two_words_of_the_text_are_asked_for():
+    cases = [
+        exercises()["6.1"].case(dict(sentences=1 + n % 5), seed=n).arguments for n in range(60)
+    ]
+    asked = [tuple(case["question"][1:]) for case in cases]
+    assert all(a != b and "." not in (a, b) for a, b in asked) and len(set(asked)) > 20
+    assert sum(set(pair) <= set(c["words"]) for pair, c in zip(asked, cases, strict=True)) >= 59
+    those = {tuple(case.arguments["question"][1:]) for case in exercises()["6.1"].cases()}
+    assert len(those) >= 5 and any({"alice", "rabbit"}.isdisjoint(pair) for pair in those)
+
+
+@pytest.mark.parametrize("which", [(True, False), (False, True), (True, True)])
+@pytest.mark.parametrize("right", [True, False])
+def test_arrays_of_numpy_are_refused_by_a_sentence(which, right):
+    def answer(words, question):
+        found = head(change=lambda logits: logits if right else logits + 1)(words, question)
+        return tuple(x.numpy() if so else x for x, so in zip(found, which, strict=True))
+
+    report = check("6.1", answer)
+    assert not report.passed
+    if which[0] or right:
+        assert "should be a tensor; yours is an array of numpy." in report.message
+
+
+@pytest.mark.parametrize("exercise", IDS)
+def test_no_array_of_numpy_breaks_a_check(exercise):
+    n = len(exercises()[exercise].outputs)
+    for shape in ((), (1,), (2, 3)):
+        for found in (numpy.zeros(shape), (numpy.ones(shape),) * n, [numpy.zeros(shape, int)] * 3):
+            assert not check(exercise, lambda *_, found=found: found).passed
+
+
+def test_weights_of_the_share_are_no_probabilities():
+    for case in exercises()["6.5"].cases():
+        last = case.arguments["weights"][:, :, -1].double()
+        assert ((last.sum(-1) - 1).abs() > 1e-3).all()
+    assert (last < 0).any()
 
 
 def test_a_kernel_and_logits_may_be_lists():

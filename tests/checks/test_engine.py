@@ -4,10 +4,12 @@ import contextlib
 import importlib.util
 import time
 
+import numpy
 import pytest
 import torch
 
 from simplex_lib.attention import windowed
+from simplex_lib.checks.compare import as_outputs
 from simplex_lib.checks.engine import examine
 from simplex_lib.checks.exercise import Difference, Draw, Exercise, Right, Wrong
 
@@ -225,6 +227,28 @@ def test_the_size_that_matters_is_found_by_asking():
     report = examine(total(), right_in_the_first_row)
     assert "i = 1, 2; the rest is right" in report.message
     assert "with i = 1 instead it is right" in report.message
+
+
+def test_a_size_that_fails_elsewhere_is_not_the_reason():
+    def wrong_in_large_and_flat(x, scale):  # right where i = 1, but for j = 1 too
+        bad = x.shape[0] > 1 or x.shape[1] == 1
+        noise = torch.arange(1.0, 1 + x.shape[0], dtype=torch.float64) ** 2
+        return good(x, scale) + bad * noise.to(x.dtype)
+
+    report = examine(total(), wrong_in_large_and_flat)
+    assert report.case.sizes["i"] == 1
+    assert "with i = 1 instead" not in report.message
+
+
+def test_arrays_of_numpy_are_named_and_numbers_of_numpy_are_numbers():
+    report = examine(total(), lambda x, scale: good(x, scale).float().numpy())
+    assert report.cause == "type" and "yours is an array of numpy" in report.message
+    assert "torch.from_numpy" in report.message
+    report = examine(total(), lambda x, scale: numpy.float32(3))
+    assert report.cause == "shape"
+    one = numpy.array([1.0, 2.0])
+    number, array = as_outputs((numpy.float64(2.5), one))
+    assert type(number) is float and array is one
 
 
 def test_nothing_but_nan_proves_no_mistake():
