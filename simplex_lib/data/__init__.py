@@ -7,6 +7,8 @@ decoding_benchmark   the cost of one decoded token, measured
 block_training       the block task of Multi-Token Attention, trained on a CPU
 paper_blocks         the same at the size of the paper, trained on a GPU
 needle_training      2 and 4 needles with three kinds of attention, trained on a CPU
+block_pairs          2-simplicial attention on the block task, trained on a CPU
+kernels_correctness  errors and memory of the kernels on an H100
 multi_token_benchmark  the key-query convolution in two forms, measured
 
 Each file names its source, or the command that made it with machine, date, versions and seed.

@@ -138,7 +138,10 @@ def test_strides_are_followed(device):
     turned[0] = turned[0].mT.contiguous().mT  # (b, h, d, s)
     turned[3] = turned[3].repeat_interleave(2, -1)[..., ::2]
     for x, same in zip(launched(turned, gradients), plain, strict=True):
-        assert torch.equal(x, same)
+        if GPU:  # other strides are other instructions, which may round a sum differently
+            torch.testing.assert_close(x, same, rtol=1e-5, atol=1e-6)
+        else:
+            assert torch.equal(x, same)
     ones = torch.ones(1, device=device).expand_as(gradients[0])  # strides of 0, as sum() gives
     for x, same in zip(
         launched(inputs, (ones, None)), launched(inputs, (ones.clone(), None)), strict=True
@@ -286,5 +289,6 @@ def test_the_interpreter_is_announced_once(monkeypatch, recwarn):
 
 
 def test_blocks_are_powers_of_two_and_no_larger_than_the_problem():
-    assert tiles.choose_blocks(5, 40, 17, 100, torch.float32)[:4] == (16, 64, 32, 128)
+    keys = 16 if GPU else 64  # compiled, wide tiles of float32 must fit into registers
+    assert tiles.choose_blocks(5, 40, 17, 100, torch.float32)[:4] == (16, keys, 32, 128)
     assert tiles.choose_blocks(1, 1, 1, 1, torch.float16)[:4] == (16, 16, 16, 16)
