@@ -139,6 +139,12 @@ def wrong_always_the_same(words: list[str], question: list[str]) -> Found:
     return right_by_counting(words, ["?", "alice", "rabbit"])
 
 
+def wrong_query_before(words: list[str], question: list[str]) -> Found:
+    """All tokens are queries: above “?” stands the last dot of the text, which seeks dots too."""
+    raw = raw_logits(words, question)[[0, 0, 1]]
+    return by_hand(), convolved(raw, by_hand())[: len(words)]
+
+
 def wrong_padded_behind(words: list[str], question: list[str]) -> Found:
     """The last query has its two rows of zeros after it."""
     raw = pad(raw_logits(words, question), (4, 4, 0, 2))
@@ -327,6 +333,12 @@ ALICE = Exercise(
             _head(query=1),
             "The kernel is right, and your logits are those of the second token of the question. "
             "At that query the last row of the kernel meets the first word.",
+        ),
+        Wrong(
+            "query before the last",
+            wrong_query_before,
+            "The kernel is right, and your logits are those of the last query but one, which sees "
+            "“?”, the first word and a token of the text. Asked is the last token of the question.",
         ),
         Wrong(
             "padded on the left alone",
