@@ -179,7 +179,7 @@ def _report(
         details.append(_where(exercise, difference))
     if trial is not None and trial.mismatch and trial.mismatch.says not in says:
         details.append(trial.mismatch.says)
-    if trial is not None and cause not in ("stub", "library"):
+    if trial is not None and cause not in ("stub", "library") and exercise.kind != "test":
         small = trial.mismatch is None or trial.mismatch.cause in ("value", "nan")
         details.append(f"{'Smallest failing case' if small else 'Case'}: {trial.case}.")
     if trial is not None:
