@@ -144,7 +144,7 @@ r"""
 
 The loop above only says what is wanted. Now do it with a kernel over raw logits. Return `(kernel, logits)`.
 
-* `words` is a list of strings, sentences of exactly four words, each followed by `"."`: $t$ tokens. `question` is `"?"` and two different words; it stands behind the text.
+* `words` is a list of strings, sentences of exactly four words, each followed by `"."`: $t$ tokens. `question` is `"?"` and any two different words; it stands behind the text.
 * A raw logit is 1 where the words of query and key agree, else 0. But `"?"` as a query asks for `"."`.
 * `kernel` is (3, 9), laid out as in chapter 05: the last row is the query itself, above it the queries before; the middle column is the key itself, left of it the keys before. No mask is needed, since the taps that are not 0 read keys of the past.
 * `logits` is (t,): the convolved logits of the *last* token as the query, at the tokens of the text. Each must be 2 for a dot (else 0), plus how often the two words asked for stand among the four tokens before. Tokens before the text count as 0.
@@ -421,7 +421,7 @@ check("6.4", training_step)
 r"""
 ## Side by side
 
-Both models are tested every 50 steps on 1,000 texts apart. Before you press *Start*:
+Both models are tested every 25 steps on 1,000 texts apart. Before you press *Start*:
 """
 
 # %% tags=["predict"]
@@ -445,7 +445,7 @@ train_blocks()
 r"""
 It trains on your processor: about ten seconds for the kernels, half a minute for the dot products, more if the machine is busy. A stopped run loses nothing.
 
-You should see one curve fall off a cliff, from about 80 % to below 10 within 50 or 100 steps, and the other creep from 80 to not quite 70. The thin lines are recorded seeds, the dotted ones the two guessers.
+You should see one curve fall off a cliff, from about 80 % to below 10 within 50 or 100 steps, and the other creep from 80 to about 70. The thin lines are recorded seeds, the dotted ones the two guessers.
 
 ## Five seeds
 
@@ -610,7 +610,7 @@ watch_mechanism()
 
 # %% [markdown]
 r"""
-Step back and forth through the recorded training, also of the model with the identity start. You should see that **the cliff falls when the box appears**. Below, one row over a text with its block borders: the raw logits, single spikes where a letter matches; the sums, highest at one end of one block; the softmax, a single bar.
+Step back and forth through the recorded training, also of the model with the identity start. You should see that **the cliff falls when the box appears**. Below, one row over a text with its block borders: the raw logits, single spikes where a letter matches; the sums, highest at one end of one block; the softmax, a single bar. (That row belongs to the weights that ship: seed 0, last or first letter, at the end of training.)
 """
 
 # %% [markdown] tags=["exercise"]
@@ -619,7 +619,7 @@ r"""
 
 Put a number on it. `weights` is (b, h, t, t), attention weights with the query axis before the key axis, and `target` (b,), int64, the index of the right block. The texts are those of exercise 6.2: blocks of `n` letters, a dot behind each, then # and the question.
 
-Return (b, h): what the **last** token gives to the `n` letters of the right block together. The dot is no letter. No average over texts or heads; the weights are taken as they are. Example: `ab.cd.#d` with n = 2 and one head, where the last row of the weights is (.1, .1, 0, .3, .2, .1, .1, .1): target 1 gives 0.5, target 0 gives 0.2.
+Return (b, h): what the **last** token gives to the `n` letters of the right block together. The dot is no letter. No average over texts or heads; the weights are taken as they are: they may have been convolved, and then some are negative and a row need not sum to 1. Example: `ab.cd.#d` with n = 2 and one head, where the last row of the weights is (.1, .1, 0, .3, .2, .1, .1, .1): target 1 gives 0.5, target 0 gives 0.2.
 """
 
 
