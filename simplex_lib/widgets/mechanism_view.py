@@ -104,7 +104,7 @@ def _kernels(p: MechanismPayload, dark: bool) -> str:
     parts = []
     for name, heads in (("start", p.start), (f"step {step}", p.now)):
         for n, kernel in enumerate(heads):
-            caption = f"head {n}, {name}"
+            caption = f"▸ <b>head {n}</b>, {name}" if n == p.head else f"head {n}, {name}"
             parts.append(_kernel(kernel, size, caption, dark))
     wide = (
         "display: grid; grid-template-columns: repeat(auto-fit, minmax(300px, 1fr)); gap: 2px 8px"

@@ -136,7 +136,12 @@ class Notebook:
         return [handle for handle in found if handle.is_visible() and handle.is_enabled()]
 
     def press(self, handle: Any, keys: Sequence[str] = KEYS, seconds: float = 1) -> str:
-        """What one of these keys, pressed on a handle, changes: "picture", "choice" or nothing."""
+        """What one of these keys, pressed on a handle, changes: "picture", "choice" or nothing.
+
+        "off" if another control has switched it off meanwhile.
+        """
+        if handle.evaluate("(x) => x.closest('[disabled]') !== null"):
+            return "off"
         self.page.evaluate("(x) => inPage.hold(x)", handle.element_handle())
         for key in keys:
             self.page.keyboard.press(key)
