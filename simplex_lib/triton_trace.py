@@ -137,6 +137,7 @@ class _Memory:
     def __init__(self, name: str, x: Tensor):
         storage = x.untyped_storage()
         self.name, self.itemsize, self.start = name, x.itemsize, storage.data_ptr()
+        self.place = _place(x)
         self.count = storage.nbytes() // x.itemsize
         table = torch.full((self.count,), -1)
         positions = torch.arange(x.numel()).view(x.shape)
@@ -172,7 +173,7 @@ class _Tracer:
         passed = dict(zip(kernel.arg_names, args, strict=False)) | kwargs
         self.memories = list(self.named)
         for name, x in passed.items():
-            if isinstance(x, Tensor) and not any(m.start == _start(x) for m in self.named):
+            if isinstance(x, Tensor) and not any(m.place == _place(x) for m in self.named):
                 self.memories.append(_Memory(name.removesuffix("_ptr"), x))
         return run(kernel, *args, **kwargs)
 
@@ -236,8 +237,9 @@ class _Tracer:
         return nearest
 
 
-def _start(x: Tensor) -> int:
-    return x.untyped_storage().data_ptr()
+def _place(x: Tensor) -> tuple[Any, ...]:
+    """Two tensors with the same one hold the same elements."""
+    return x.data_ptr(), tuple(x.shape), x.stride(), x.dtype
 
 
 def _of_triton(path: str) -> bool:

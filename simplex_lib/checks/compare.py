@@ -125,7 +125,8 @@ def tolerance(exercise: Exercise, case: Case, output: int, target: Tensor) -> fl
     """Largest allowed error. Below float64: four times a correct answer's, plus a floor."""
     finite = target[torch.isfinite(target)] if target.numel() else target
     size = max(1.0, float(finite.abs().max())) if finite.numel() else 1.0
-    dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}.get(case.variant)
+    dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    dtype = dtypes.get(case.variant)
     if dtype is None:
         return exercise.tolerance * size
     made = 0.0

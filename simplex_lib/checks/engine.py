@@ -76,8 +76,12 @@ def examine(
     if first.outcome.problem in ("stub", "timeout", "exit", "library", "memory", "mutated"):
         return _report(exercise, first.outcome.problem, first.outcome.says, start, first)
     if first.outcome.rejected:
-        trial = _shrink(exercise, first, ask, None)
-        return _report(exercise, first.outcome.problem or "", trial.outcome.says, start, trial)
+        wrong = same_mistake(exercise, trials) if exercise.kind == "kernel" else None
+        trial = _shrink(exercise, first, ask, wrong)
+        says, cause = trial.outcome.says, first.outcome.problem or ""
+        if wrong:
+            says, cause = f"{wrong.sentence(None)} {says}", wrong.name
+        return _report(exercise, cause, says, start, trial)
     if first.mismatch and first.mismatch.cause not in ("value", "nan"):
         alike = [t for t in failed if t.mismatch and t.mismatch.cause == first.mismatch.cause]
         plain = [t for t in alike if t.case.variant == "float64"] or alike
@@ -177,6 +181,8 @@ def _report(
     difference = _difference(trial) if trial else None
     if difference is not None:
         details.append(_where(exercise, difference))
+    if trial is not None and trial.outcome.where:
+        details.append(trial.outcome.where)
     if trial is not None and trial.mismatch and trial.mismatch.says not in says:
         details.append(trial.mismatch.says)
     if trial is not None and cause not in ("stub", "library") and exercise.kind != "test":

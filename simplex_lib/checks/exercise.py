@@ -47,6 +47,7 @@ VARIANTS: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {
     "float64": ("float64 inputs", lambda x: x),
     "float32": ("float32 inputs", lambda x: x.float()),
     "bfloat16": ("bfloat16 inputs", lambda x: x.bfloat16()),
+    "float16": ("float16 inputs", lambda x: x.half()),
     "strided": ("non-contiguous inputs", _strided),
     "large": ("large inputs (40 times the usual)", lambda x: 40 * x),
     "offset": ("inputs far from zero (1,000 added)", lambda x: x + 1000),
@@ -115,12 +116,13 @@ class Right:
 class Rejected(Exception):
     """Raised by an exercise's `ask`: the answer is wrong in a way that its numbers do not show.
 
-    says: one true sentence, shown as it is. cause: the short name in the Report.
+    says: one true sentence, shown as it is. cause: the short name in the Report. where: the line
+    of the answer, if it is known.
     """
 
-    def __init__(self, cause: str, says: str):
+    def __init__(self, cause: str, says: str, where: str = ""):
         super().__init__(says)
-        self.cause = cause
+        self.cause, self.where = cause, where
 
 
 def call_with_arguments(answer: Any, arguments: Mapping[str, Any]) -> Any:

@@ -48,6 +48,7 @@ class Outcome:
     printed: str = ""
     n_printed: int = 0
     rejected: bool = False  # by the exercise's own `ask`, whose sentence is in says
+    where: str = ""  # the line of the answer that a rejection speaks of
 
 
 @dataclass
@@ -179,6 +180,7 @@ def call_guarded(
             outcome.problem, outcome.says = "stub", _say_stub(answer, error)
     except Rejected as error:
         outcome.problem, outcome.says, outcome.rejected = error.cause, str(error), True
+        outcome.where = error.where
     except MemoryError as error:
         _note_memory(outcome, error)
     except Exception as error:

@@ -60,9 +60,10 @@ def agrees(exercise: Exercise, wrong: Wrong, trial: Trial) -> bool:
         trust_chapters=True,
     )
     if other.problem or trial.outcome.problem:
-        return other.problem == trial.outcome.problem and (
-            other.problem != "raised" or _exception(other) == _exception(trial.outcome)
-        )
+        if other.problem == "raised" and trial.outcome.problem == "raised":
+            return _exception(other) == _exception(trial.outcome)
+        alike = not other.rejected or other.says == trial.outcome.says
+        return other.problem == trial.outcome.problem and alike
     mine, theirs = as_outputs(trial.outcome.value), as_outputs(other.value)
     if len(mine) != len(theirs):
         return False
