@@ -81,10 +81,12 @@ class Trace:
 
 
 @contextlib.contextmanager
-def tracing(**tensors: Tensor) -> Iterator[Trace]:
+def tracing(*, masked_nan: bool = False, **tensors: Tensor) -> Iterator[Trace]:
     """Note every load and store of the kernels that are launched inside.
 
     Args:
+        masked_nan: a load with a mask and without `other` gives NaN where the mask is off. The
+            interpreter gives 0 there, and on a GPU it is undefined.
         tensors: names for tensors that are passed to the kernels. Others get the names of the
             parameters that take them.
 
@@ -104,7 +106,7 @@ def tracing(**tensors: Tensor) -> Iterator[Trace]:
     from triton.runtime import interpreter
 
     builder = interpreter.interpreter_builder
-    tracer = _Tracer(builder, tensors)
+    tracer = _Tracer(builder, tensors, masked_nan)
     methods = ("masked_load", "masked_store", "atomic_rmw", "atomic_cas")
     function = interpreter.InterpretedFunction
     run = function.run
@@ -157,8 +159,9 @@ class _Memory:
 class _Tracer:
     """Stands before the methods of the interpreter that reach memory."""
 
-    def __init__(self, builder: Any, tensors: dict[str, Tensor]):
+    def __init__(self, builder: Any, tensors: dict[str, Tensor], masked_nan: bool):
         self.builder, self.trace, self.launch = builder, Trace(), -1
+        self.masked_nan = masked_nan
         self.named = [_Memory(name, x) for name, x in tensors.items()]
         self.memories = list(self.named)
         self.kernel, self.file = "", ""
@@ -180,6 +183,8 @@ class _Tracer:
     def masked_load(self, ptrs: Any, mask: Any, other: Any, *rest: Any) -> Any:
         memory, elements = self.place("load", ptrs.data, mask.data)
         result = self.do["masked_load"](self.builder, ptrs, mask, other, *rest)
+        if other is None and self.masked_nan and np.issubdtype(result.data.dtype, np.floating):
+            result.data = np.where(elements < 0, np.nan, result.data).astype(result.data.dtype)
         self.note("load", memory, elements, result.data)
         return result
 

@@ -2,7 +2,7 @@
 
 In the interpreter the kernel runs inside `simplex_lib.triton_trace`: reading or writing outside a
 tensor, elements that no program stores, and two programs that touch the same element are told in
-words. On a GPU the same call launches the compiled kernel, and only the NaN round and in the
+words, and what a mask hides is NaN unless the load says `other`. On a GPU the same call launches the compiled kernel, and only the NaN round and in the
 tensors speak.
 """
 
@@ -156,7 +156,7 @@ def _launch_traced(
     kernel: Any, grid: tuple[int, ...], passed: list[Any], tensors: Mapping[str, Tensor]
 ) -> list[Access]:
     try:
-        with tracing(**tensors) as trace:
+        with tracing(masked_nan=True, **tensors) as trace:
             kernel[grid](*passed)
     except OutsideAccess as outside:
         verb = "reads" if outside.kind == "load" else "writes"

@@ -119,6 +119,19 @@ def test_what_would_go_wrong_on_a_gpu_is_told(kernel, cause, says):
     assert caught.value.cause.startswith(cause) and says in str(caught.value)
 
 
+@triton.jit
+def sum_kernel(x_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    at = tl.arange(0, BLOCK)
+    tl.store(out_ptr, tl.sum(tl.load(x_ptr + at, mask=at < n)))
+
+
+def test_what_a_mask_hides_is_not_zero_by_luck():
+    arguments = dict(x=X, out=Output((1,)), n=10)
+    assert run_kernel(sum_kernel, (1,), arguments | dict(BLOCK=16))["out"].isnan().all()
+    arguments = dict(x=X[:8], out=Output((1,)), n=8)
+    assert run_kernel(sum_kernel, (1,), arguments | dict(BLOCK=8))["out"].item() == 28
+
+
 def test_the_line_is_quoted():
     with pytest.raises(Rejected) as caught:
         run_kernel(unmasked_load, (2,), double(X, Output((10,))))
