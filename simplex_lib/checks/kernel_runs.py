@@ -2,8 +2,8 @@
 
 In the interpreter the kernel runs inside `simplex_lib.triton_trace`: reading or writing outside a
 tensor, elements that no program stores, and two programs that touch the same element are told in
-words, and what a mask hides is NaN unless the load says `other`. On a GPU the same call launches the compiled kernel, and only the NaN round and in the
-tensors speak.
+words, and what a mask hides is NaN unless the load says `other`. On a GPU the same call launches
+the compiled kernel, and only the NaN round and in the tensors speak.
 """
 
 from __future__ import annotations
