@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from simplex_lib.widgets.heads import explore_heads
     from simplex_lib.widgets.kernel_editor import edit_kernel
     from simplex_lib.widgets.live_training import train_blocks
+    from simplex_lib.widgets.loop_steps import step_loop
     from simplex_lib.widgets.match3 import explore_match3
     from simplex_lib.widgets.mechanism import watch_mechanism
     from simplex_lib.widgets.mixing_editor import edit_mixing
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from simplex_lib.widgets.plane import explore_plane
     from simplex_lib.widgets.planner import plan_windows
     from simplex_lib.widgets.pre_post import compare_pre_post
+    from simplex_lib.widgets.programs import step_programs
     from simplex_lib.widgets.rotation import explore_rotation
     from simplex_lib.widgets.shown import Shown
     from simplex_lib.widgets.windows import explore_windows
@@ -38,6 +40,8 @@ __all__ = [
     "explore_windows",
     "find_alice",
     "plan_windows",
+    "step_loop",
+    "step_programs",
     "train_blocks",
     "watch_mechanism",
 ]
@@ -57,9 +61,11 @@ _HOMES = {
     "explore_match3": "match3",
     "explore_windows": "windows",
     "find_alice": "alice",
+    "step_loop": "loop_steps",
     "train_blocks": "live_training",
     "watch_mechanism": "mechanism",
     "plan_windows": "planner",
+    "step_programs": "programs",
 }
 
 
