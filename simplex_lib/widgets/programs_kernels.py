@@ -117,7 +117,7 @@ def softmax() -> Recording:
 
 
 def matmul() -> Recording:
-    m, n, k, block = 40, 36, 24, 16
+    m, n, k, block = 36, 40, 20, 16
     a, b = _random(m, k), _random(k, n)
     arguments: dict[str, Any] = dict(a=a, b=b, c=torch.zeros(m, n), m=m, n=n, k=k)
     arguments |= dict(ROWS=block, COLUMNS=block, INNER=block)

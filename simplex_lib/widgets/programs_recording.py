@@ -130,6 +130,9 @@ class Recording:
                 found[touch.kind, touch.tensor][touch.program, touch.touched] = True
         return found
 
+    def size(self, name: str) -> int:
+        return math.prod(self.tensors[name])
+
     def written(self, name: str) -> np.ndarray:
         """(programs, elements): stored or added to."""
         return self.maps["store", name] | self.maps["atomic", name]

@@ -1,0 +1,155 @@
+"""Which program of a kernel touches which elements: tensors as cells, step by step.
+
+`step_programs` is what a notebook calls. What runs touched is read or recorded in
+`programs_recording.py`; cells, words and drawing are made in `programs_cells.py`,
+`programs_words.py` and `programs_view.py`; the kernels are in `programs_kernels.py`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from simplex_lib.widgets import programs_view as view
+from simplex_lib.widgets.frame import Widget
+from simplex_lib.widgets.programs_cells import (
+    ProgramsPayload,
+    Show,
+    cells_of,
+    element_text,
+    payload_choices,
+    programs_payload,
+)
+from simplex_lib.widgets.programs_recording import Recording, record, recorded
+from simplex_lib.widgets.programs_view import OWN
+from simplex_lib.widgets.programs_words import table_of
+
+FIRST = {"vector": 2, "softmax": 1, "matmul": 4, "attention": 1, "trilinear": 1, "dq": 1,
+         "dkv": 1, "race": 1, "even odd": 2}  # fmt: skip
+
+
+def step_programs(
+    preset: str = "vector",
+    program: int | None = None,
+    access: int = 0,
+    *,
+    show: Show = "one program",
+    element: str = "",
+    kernel: Any = None,
+    grid: Sequence[int] | None = None,
+    arguments: Mapping[str, Any] | None = None,
+) -> "Programs":
+    """Step through the programs of a kernel and see which elements each loads and stores.
+
+    Args:
+        preset: a kernel that was run and recorded: "vector", "softmax", "matmul", "attention",
+            "trilinear", "dq", "dkv", "race", "even odd".
+        program: counted in the order in which they run, those of a second launch after those of
+            the first. None: one that shows the point.
+        access: 0 for the whole program, n for its n-th load or store.
+        show: "one program", or "all programs": who stores an element, or how many load it.
+        element: one to ask about, as in "dk2[12, 3]".
+        kernel: a function with @triton.jit to run and record in place of a preset.
+        grid: how many programs it has, one to three numbers, up to 64 in all.
+        arguments: of the kernel, in order; tensors, of 4,096 elements at most, under the names
+            to be shown.
+    """
+    if kernel is None:
+        if grid is not None or arguments is not None:
+            raise ValueError("grid and arguments belong to a kernel; got no kernel.")
+        own = None
+    elif grid is None or arguments is None:
+        raise ValueError("kernel must come with its grid and its arguments.")
+    else:
+        own, preset = record(kernel, grid, arguments), OWN
+    if program is None:
+        program = FIRST.get(preset, 0)
+    choices = dict(preset=preset, program=program, access=access, show=show, element=element)
+    return Programs(own, **choices)
+
+
+class Programs(Widget):
+    question = "Which program touches which elements?"
+    help = (
+        "On the picture: ← and → change the program, ↑ and ↓ the access, Home shows all of them; "
+        "click a cell to ask who touches it."
+    )
+    lines = 4
+
+    def __init__(self, own: Recording | None, **choices: Any) -> None:
+        self.own = own
+        super().__init__(**choices)
+
+    def payload(self, **choices: Any) -> ProgramsPayload:
+        return programs_payload(self._recording(choices), **payload_choices(choices))
+
+    def _recording(self, choices: Mapping[str, Any]) -> Recording:
+        own = choices["preset"] == OWN and self.own is not None
+        return self.own if own else recorded(choices["preset"])  # type: ignore[return-value]
+
+    def change(self, **choices: Any) -> None:
+        """Another kernel starts anew; another program keeps the access, if it has so many."""
+        new = self.choices | choices
+        if new["preset"] != self.choices["preset"]:
+            start = dict(program=FIRST.get(new["preset"], 0), access=0, element="")
+            choices = start | choices
+        elif "program" in choices and "access" not in choices:
+            programs = self._recording(new).by_program
+            n = choices["program"]
+            if type(n) is int and 0 <= n < len(programs):
+                choices["access"] = min(self.choices["access"], len(programs[n]))
+        super().change(**choices)
+
+    def table(self) -> str:
+        return table_of(self.seen)
+
+    def controls(self) -> dict[str, Any]:
+        return view.controls(
+            self.seen, self.choices["preset"], self.own is not None, self.choices["element"]
+        )
+
+    def rows(self, controls: dict[str, Any]) -> list[list[Any]]:
+        named = list(controls.values())
+        return [named[:2], named[2:]]
+
+    def adapt(self, controls: dict[str, Any]) -> None:
+        view.fit(controls, self.seen)
+
+    def picture(self) -> Any:
+        return view.picture()
+
+    def draw(self, picture: Any, dark: bool) -> None:
+        picture.scene = view.scene(self.seen, dark)
+
+    def bind(self, shown: Any) -> None:
+        shown.on_msg(self._heard)
+
+    def _heard(self, _: Any, said: dict[str, Any], __: Any) -> None:
+        if "step" in said:
+            self._step(said["step"], int(said["by"]))
+        elif said.get("tensor") in self.seen.recording.tensors:
+            self._choose(said["tensor"], int(said["row"]), int(said["column"]))
+
+    def _step(self, what: str, by: int) -> None:
+        """One program or access on; where the accesses end, the next program's begin not."""
+        one = dict(show="one program")
+        if what == "program":
+            last = len(self.seen.recording.programs) - 1
+            self.change(**one, program=min(max(self.choices["program"] + by, 0), last))
+        elif what == "access":
+            last = len(self.seen.touches)
+            self.change(**one, access=min(max(self.choices["access"] + by, 0), last))
+        else:
+            self.change(**one, access=0)
+
+    def _choose(self, name: str, row: int, column: int) -> None:
+        recording = self.seen.recording
+        rows, columns, _ = cells_of(recording, name)
+        position = row * columns + column
+        if 0 <= row < rows and 0 <= column < columns and position < recording.size(name):
+            element = element_text(recording, name, position)
+            again = element == self.choices["element"]
+            self.change(element="" if again else element)
+
+    def still(self) -> bytes:
+        from simplex_lib.widgets.programs_still import still  # matplotlib
+
+        return still(self.seen)
