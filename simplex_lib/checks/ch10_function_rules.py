@@ -1,0 +1,290 @@
+"""What exercise 10.5 asks beyond one right pass; each `require_...` is one property.
+
+All are asked of answers whose first pass is right, so that every sentence is about what it says.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.gradcheck import GradcheckError
+
+from simplex_lib.checks.ch10_function_kernels import INPUTS, Kernels
+from simplex_lib.checks.ch10_function_pass import (
+    Pass,
+    all_near,
+    apply_to,
+    gradients_of,
+    in_a_row,
+    near,
+    reference,
+    wanted_gradients,
+)
+from simplex_lib.checks.exercise import Rejected
+
+LAUNCHED = dict(first_key=("k1", "v1"), second_key=("q", "k2", "v2"))
+NEEDED = (
+    *((name,) for name in INPUTS),
+    ("q", "k1"),
+    ("k1", "v1"),
+    ("k2", "v2"),
+    ("k1", "k2"),
+)
+
+
+def require_unchanged(made: Pass, before: Mapping[str, Tensor]) -> None:
+    for name, x in (dict(made.inputs, out=made.out, lse=made.lse)).items():
+        if not torch.equal(x.detach(), before[name]):
+            raise Rejected(
+                "backward changes what it reads",
+                f"After backward {name} has other numbers than before. It belongs to whoever "
+                "called, who may go on with it.",
+            )
+
+
+def require_contiguous(kernels: Kernels) -> None:
+    for kernel, name, strides in kernels.crooked:
+        cause = "inputs not contiguous" if name in INPUTS else f"{name} not contiguous"
+        story = (
+            "A gradient like that of out.sum() is one number, expanded to the shape of out."
+            if name == "dout"
+            else "Heads that were split by a transpose lie like this."
+            if name in INPUTS
+            else ""
+        )
+        raise Rejected(
+            cause,
+            f"`kernels.{kernel}` gets {name} as it lies, with strides {strides}: not contiguous. A "
+            "kernel counts on rows that follow one another in memory, and would read other "
+            f"numbers. {story}".rstrip(),
+        )
+
+
+def require_launches(made: Pass) -> None:
+    """One launch of each kernel that is needed, none of any other."""
+    for kernel, of in LAUNCHED.items():
+        times = made.kernels.launched.count(kernel)
+        wanted = bool(set(of) & set(made.leaves))
+        if times > 1:
+            raise Rejected(
+                "launched twice",
+                f"`kernels.{kernel}` is launched {times} times in one backward; it makes all of "
+                f"{in_a_row(f'd{x}' for x in of)} at once.",
+            )
+        if times and not wanted:
+            raise Rejected(
+                "launched for nothing",
+                f"Only {in_a_row(made.leaves)} {'needs' if len(made.leaves) == 1 else 'need'} a "
+                f"gradient here, and `kernels.{kernel}` is launched all the same, for "
+                f"{in_a_row(f'd{x}' for x in of)}. ctx.needs_input_grad says what is needed.",
+            )
+        if wanted and not times:
+            raise Rejected(
+                "not launched",
+                f"`kernels.{kernel}` is not launched, and the gradients come from elsewhere. Use "
+                "the kernels that are given.",
+            )
+
+
+def require_any_dout(answer: Any, inputs: Mapping[str, Tensor], scale: float) -> None:
+    """A dout with strides 0, as a sum makes it, and one that lies the other way round."""
+    for turn in (lambda out: out.sum(), lambda out: (out.transpose(1, 2).flatten(2) ** 2).sum()):
+        made = apply_to(answer, inputs, scale)
+        loss = turn(made.out)
+        (dout,) = torch.autograd.grad(loss, made.out, retain_graph=True)
+        found = gradients_of(made, [loss], [torch.ones_like(loss)])
+        require_contiguous(made.kernels)
+        if not all_near(found, wanted_gradients(inputs, scale, dout, None)):
+            raise Rejected(
+                "dout laid out otherwise",
+                "The gradients are right for a dout that is contiguous and wrong for one that is "
+                f"not: shape {tuple(dout.shape)}, strides {dout.stride()}.",
+            )
+
+
+def require_only_what_is_needed(
+    answer: Any, inputs: Mapping[str, Tensor], scale: float, dout: Tensor
+) -> None:
+    all_wanted = dict(zip(INPUTS, wanted_gradients(inputs, scale, dout, None), strict=True))
+    for needed in NEEDED:
+        made = apply_to(answer, inputs, scale, needed)
+        found = gradients_of(made, [made.out], [dout])
+        if not all_near(found, [all_wanted[name] for name in made.leaves]):
+            raise Rejected(
+                "some gradients needed",
+                "The gradients are right where all five are needed. Where only those of "
+                f"{in_a_row(needed)} are, they are wrong.",
+            )
+        require_launches(made)
+    apply_to(answer, inputs, scale, ())
+
+
+def require_lse(
+    answer: Any, inputs: Mapping[str, Tensor], scale: float, dout: Tensor, dlse: Tensor
+) -> None:
+    """Right gradients through lse, or none and said so."""
+    made = apply_to(answer, inputs, scale)
+    if not made.lse.requires_grad:
+        return
+    found = gradients_of(made, [made.lse], [dlse], none=True)
+    wanted = wanted_gradients(inputs, scale, None, dlse)
+    if not any(bool(x.any()) for x in found) and any(bool(x.any()) for x in wanted):
+        raise Rejected(
+            "lse without its gradient",
+            "lse comes back with a graph, so it looks as if one could differentiate it, and every "
+            "gradient through it is 0: dlse is not used. Use it, or say with "
+            "ctx.mark_non_differentiable that lse has none.",
+        )
+    if all_near([-x for x in found], wanted):
+        raise Rejected(
+            "sign of dlse",
+            "The gradients through lse have the wrong sign. dS = P (dP − delta) from out, and "
+            "P · dlse from lse: as a part of delta, dlse is subtracted.",
+        )
+    both = apply_to(answer, inputs, scale)
+    together = gradients_of(both, [both.out, both.lse], [dout, dlse])
+    if not all_near(found, wanted) or not all_near(
+        together, wanted_gradients(inputs, scale, dout, dlse)
+    ):
+        raise Rejected(
+            "gradient through lse",
+            "The gradients through out are right, and those through lse are not. Its own gradient, "
+            "dlse, belongs into delta; or ctx.mark_non_differentiable says that lse has none.",
+        )
+
+
+def require_separate_calls(
+    answer: Any, inputs: Mapping[str, Tensor], scale: float, dout: Tensor
+) -> None:
+    """Two forwards, then their backwards; then one backward twice."""
+    others = {name: 0.5 * x + 1 for name, x in inputs.items()}
+    first = apply_to(answer, inputs, scale)
+    second = apply_to(answer, others, 2 * scale, kernels=first.kernels)
+    wanted = wanted_gradients(inputs, scale, dout, None)
+    found = gradients_of(first, [first.out], [dout], retain_graph=True)
+    more = gradients_of(second, [second.out], [dout])
+    if not all_near(found, wanted) or not all_near(
+        more, wanted_gradients(others, 2 * scale, dout, None)
+    ):
+        raise Rejected(
+            "two calls mixed",
+            "One call by itself is right. After two calls, as in a model of two layers, the "
+            "gradients of one of them are made with what the other has left: something is kept "
+            "where all calls share it, on the class, in a global or in kernels. ctx belongs to one "
+            "call.",
+        )
+    again = gradients_of(first, [first.out], [dout])
+    if not all_near(again, wanted):
+        raise Rejected(
+            "second backward",
+            "A second backward through the same call (retain_graph=True) gives other numbers than "
+            "the first: the first one has changed what was kept.",
+        )
+
+
+def require_watched(answer: Any, inputs: Mapping[str, Tensor], scale: float, dout: Tensor) -> None:
+    """An input changed before backward: an error, or the gradients of the old numbers."""
+    wanted = wanted_gradients(inputs, scale, dout, None)
+    for name in INPUTS:
+        made = apply_to(answer, inputs, scale)
+        with torch.no_grad():
+            made.inputs[name].mul_(0.5).add_(1)
+        try:
+            found = torch.autograd.grad(
+                made.out, list(made.leaves.values()), dout, allow_unused=True
+            )
+        except RuntimeError:
+            continue
+        if any(g is None or not near(g, x) for g, x in zip(found, wanted, strict=True)):
+            raise Rejected(
+                "saved past autograd",
+                f"Between forward and backward {name} was changed in place, and backward used the "
+                "new numbers without a word. What goes through ctx.save_for_backward as it is, "
+                "without .data, is watched: autograd then raises an error.",
+            )
+
+
+def require_once(answer: Any, inputs: Mapping[str, Tensor], scale: float) -> None:
+    """The kernels' gradients have no gradients, and asking for them is an error.
+
+    once_differentiable sees to it only where dout itself has a graph, as that of a square has.
+    """
+    made = apply_to(answer, inputs, scale)
+    loss = made.out.square().sum()
+    found = gradients_of(made, [loss], [torch.ones_like(loss)], create_graph=True)
+    lost = [name for name, x in zip(made.leaves, found, strict=True) if not x.requires_grad]
+    try:
+        if not lost:
+            torch.autograd.grad(found, list(made.leaves.values()), found)
+    except RuntimeError:
+        return
+    which = f"that of {lost[0]} comes back as a constant" if lost else "some numbers come back"
+    raise Rejected(
+        "second derivative",
+        "The gradients of (out ** 2).sum() were asked for with create_graph=True, to be "
+        f"differentiated again: {which}, though autograd has not seen into the kernels. A loss "
+        "that contains them would get a wrong gradient. once_differentiable makes it an error.",
+    )
+
+
+class _Layer(nn.Module):
+    """A 2-simplicial layer; heads are split and joined by transposes."""
+
+    def __init__(self, h: int, width: int, scale: float, run: Any) -> None:
+        super().__init__()
+        torch_state = torch.Generator().manual_seed(3)
+        shape = (6, h * width, h * width)
+        weight = torch.randn(shape, dtype=torch.float64, generator=torch_state)
+        self.maps = nn.Parameter(weight / math.sqrt(h * width))
+        self.h, self.scale, self.run = h, scale, run
+
+    def forward(self, x: Tensor) -> Tensor:
+        heads = [(x @ w).unflatten(-1, (self.h, -1)).transpose(1, 2) for w in self.maps[:5]]
+        return self.run(*heads, self.scale).transpose(1, 2).flatten(2) @ self.maps[5]
+
+
+def require_training(answer: Any, inputs: Mapping[str, Tensor], scale: float) -> None:
+    b, h, s, d = inputs["q"].shape
+    kernels = Kernels(b, h, s, d, d)
+    x = inputs["q"].detach().double().transpose(1, 2).flatten(2)
+
+    def asked(*heads: Any) -> Tensor:
+        return answer.apply(*heads, kernels)[0]
+
+    def plain(*heads: Any) -> Tensor:
+        return reference(*heads)[0]
+
+    trained = []
+    for run in (asked, plain):
+        layer = _Layer(h, d, scale, run)
+        optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+        (layer(x) - 1).square().mean().backward()
+        optimizer.step()
+        trained.append(layer.maps.detach())
+    require_contiguous(kernels)
+    if not near(*trained):
+        raise Rejected(
+            "training",
+            "The function by itself is right. A layer that is built on it, whose heads are split "
+            "by a transpose, has other weights after one step than it should have.",
+        )
+
+
+def require_gradcheck(answer: Any, inputs: Mapping[str, Tensor], scale: float) -> None:
+    """Finite differences, where there are few numbers; the other tests know the formulas."""
+    leaves = [x.detach().clone().requires_grad_() for x in inputs.values()]
+    if sum(x.numel() for x in leaves) > 20:
+        return
+    b, h, s, d = inputs["q"].shape
+    kernels = Kernels(b, h, s, d, inputs["v1"].shape[-1])
+    try:
+        torch.autograd.gradcheck(
+            lambda *x: answer.apply(*x, scale, kernels), leaves, check_undefined_grad=False
+        )
+    except GradcheckError as error:
+        text = " ".join(str(error).split())[:300]
+        raise Rejected("gradcheck", f"torch.autograd.gradcheck says: {text}") from error

@@ -1,0 +1,374 @@
+"""Exercise 10.1: the five gradients of attention over pairs, by hand.
+
+Its wrong answers are in `ch10_gradients_slips.py`, each the right one with a step changed.
+Axes: b batch, h head, i query, j first key, k second key, s sequence length, d head_dim, dv size
+of a value.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from simplex_lib.checks import ch10_gradients_slips as slips
+from simplex_lib.checks.ch05_common import Word, require_words
+from simplex_lib.checks.exercise import Draw, Exercise, Right, Wrong
+
+HIGH, LOW, USUAL = Word(1, "high"), Word(2, "low"), Word(3, "usual")
+FORBIDDEN = ("grad", "backward", "vjp", "jvp", "_engine_run_backward")
+
+
+def gradients_inputs(
+    draw: Draw, *, b: int, h: int, s: int, d: int, dv: int, logits: int
+) -> dict[str, Any]:
+    """HIGH: some logits beyond what exp can hold. LOW: all logits below -10 ** 9, many tied."""
+    require_words(logits, sizes=(b, h, s, d, dv))
+    x = {name: draw.normal(b, h, s, d) for name in ("q", "k1", "k2")}
+    scale = 0.37
+    if logits == HIGH:
+        x["q"] = 1500 * x["q"]
+    if logits == LOW:  # halves and a power of two: the logits are exact in any order of sums
+        x = {name: draw.integers(-2, 3, b, h, s, d).double() / 2 for name in x}
+        x["q"][..., 0], x["k1"][..., 0], x["k2"][..., 0] = 2**32, 1, -1
+        scale = 0.25  # takes 2 ** 30 off every logit
+    values = {name: draw.normal(b, h, s, dv) for name in ("v1", "v2", "dout")}
+    return x | values | dict(scale=scale)
+
+
+def truth_gradients(
+    q: Tensor, k1: Tensor, k2: Tensor, v1: Tensor, v2: Tensor, dout: Tensor, scale: float
+) -> tuple[Tensor, ...]:
+    """The output query by query over the pairs of its past, differentiated by autograd."""
+    inputs = [x.clone().requires_grad_() for x in (q, k1, k2, v1, v2)]
+    loss = torch.zeros((), dtype=torch.float64)
+    b, h, s, _ = q.shape
+    for n in range(b):
+        for m in range(h):
+            one_q, one_k1, one_k2, one_v1, one_v2 = (x[n, m] for x in inputs)
+            for i in range(s):
+                pairs = [(j, k) for j in range(i + 1) for k in range(i + 1)]
+                first, second = (torch.tensor(at) for at in zip(*pairs, strict=True))
+                triples = one_q[i] * one_k1[first] * one_k2[second]
+                probs = (scale * triples.sum(-1)).softmax(0)
+                out = (probs[:, None] * one_v1[first] * one_v2[second]).sum(0)
+                loss = loss + (out * dout[n, m, i]).sum()
+    return torch.autograd.grad(loss, inputs)
+
+
+def right_by_queries(
+    q: Tensor, k1: Tensor, k2: Tensor, v1: Tensor, v2: Tensor, dout: Tensor, scale: float
+) -> tuple[Tensor, ...]:
+    """One query after the other, with the pairs of its past alone, and delta from its output."""
+    dq, dk1, dk2 = (torch.zeros_like(x) for x in (q, k1, k2))
+    dv1, dv2 = torch.zeros_like(v1), torch.zeros_like(v2)
+    for i in range(q.shape[2]):
+        past = slice(0, i + 1)
+        first, second, one = k1[:, :, past], k2[:, :, past], slice(i, i + 1)
+        logits = (scale * q[:, :, one] * first) @ second.mT
+        probs = logits.flatten(-2).softmax(-1).view_as(logits)  # (b, h, j, k)
+        mixed = probs @ v2[:, :, past]  # (b, h, j, dv)
+        out = (mixed * v1[:, :, past]).sum(2, keepdim=True)
+        delta = (out * dout[:, :, one]).sum(-1, keepdim=True)
+        dprobs = (dout[:, :, one] * v1[:, :, past]) @ v2[:, :, past].mT
+        dlogits = scale * probs * (dprobs - delta)
+        dq[:, :, one] = ((dlogits @ second) * first).sum(2, keepdim=True)
+        dk1[:, :, past] += q[:, :, one] * (dlogits @ second)
+        dk2[:, :, past] += q[:, :, one] * (dlogits.mT @ first)
+        dv1[:, :, past] += dout[:, :, one] * mixed
+        dv2[:, :, past] += dout[:, :, one] * (probs.mT @ v1[:, :, past])
+    return dq, dk1, dk2, dv1, dv2
+
+
+GRADIENTS = Exercise(
+    id="10.1",
+    title="The five gradients",
+    minutes=15,
+    inputs=gradients_inputs,
+    sizes=(
+        dict(b=1, h=2, s=1, d=3, dv=4, logits=USUAL),
+        dict(b=1, h=1, s=3, d=2, dv=4, logits=USUAL),
+        dict(b=1, h=2, s=4, d=3, dv=5, logits=LOW),
+        dict(b=3, h=1, s=4, d=5, dv=2, logits=HIGH),
+        dict(b=2, h=3, s=5, d=4, dv=6, logits=USUAL),
+    ),
+    truth=truth_gradients,
+    outputs=("dq: b h i d", "dk1: b h j d", "dk2: b h k d", "dv1: b h j dv", "dv2: b h k dv"),
+    wrong=(
+        Wrong(
+            "sum index of Eq. 15",
+            slips.PrintedIndex(),
+            "Your dk2 is Eq. 15 as it is printed, with a sum over i and k. What is left then is a "
+            "number for each first key j. The gradient of the second key k gathers all pairs that "
+            "k is in.",
+        ),
+        Wrong(
+            "dk2 a copy of dk1",
+            slips.SecondKeyCopied(),
+            "dk2 is the same as dk1 in yours: the same sum, over i and k, that leaves a number for "
+            "each first key j.",
+        ),
+        Wrong(
+            "dk2 with its own key",
+            slips.SecondKeyItself(),
+            "All is right but dk2. It gathers its pairs with k2, the key itself, where the other "
+            "key of the pair belongs.",
+        ),
+        Wrong(
+            "dv2 a copy of dv1",
+            slips.SecondValueCopied(),
+            "dv2 is the same as dv1 in yours: the same sum, over i and k, that leaves a number for "
+            "each first key j.",
+        ),
+        Wrong(
+            "no scale in the gradients",
+            slips.NoGradientScale(),
+            "Your dv1 and dv2 are right, and dq, dk1 and dk2 lack the scale. They are Eqs. 14 to "
+            "16 as printed; there a logit is the bare product of three, and here it is scale "
+            "times that.",
+        ),
+        Wrong(
+            "no scale in the logits",
+            slips.NoLogitScale(),
+            "The probabilities are those of unscaled logits: scale is missing where they are made "
+            "again, and stands only in the gradients.",
+        ),
+        Wrong(
+            "no scale",
+            slips.NoScale(),
+            "scale changes nothing in your numbers, neither the probabilities nor the gradients.",
+        ),
+        Wrong(
+            "no scale in dq",
+            slips.ScaleLostInQ(),
+            "All is right but dq, which lacks the scale. That happens where q is multiplied by it "
+            "at the beginning: then dq is the gradient of scale · q.",
+        ),
+        Wrong(
+            "no scale in dk1",
+            slips.ScaleLostInK1(),
+            "All is right but dk1, which lacks the scale.",
+        ),
+        Wrong(
+            "no scale in dk2",
+            slips.ScaleLostInK2(),
+            "All is right but dk2, which lacks the scale.",
+        ),
+        Wrong(
+            "scale twice",
+            slips.ScaleTwice(),
+            "dq, dk1 and dk2 carry the scale twice. A logit holds it once, and so does each of its "
+            "derivatives.",
+        ),
+        Wrong(
+            "scale in the values' gradients",
+            slips.ScaledValues(),
+            "dq, dk1 and dk2 are right. dv1 and dv2 are multiplied by scale, and the output "
+            "depends on the values without it.",
+        ),
+        Wrong(
+            "own scale",
+            slips.OwnScale(),
+            "These are the numbers for scale = 1 / √d. Take the scale that is given.",
+        ),
+        Wrong(
+            "delta forgotten",
+            slips.NoDelta(),
+            "dv1 and dv2 are right; dS is P · dP in yours. Raising one logit takes probability "
+            "from all the others: what a softmax sends back sums to 0 over its pairs, and yours "
+            "does not.",
+        ),
+        Wrong(
+            "delta over k alone",
+            slips.DeltaOverSecond(),
+            "You subtract the mean of dP for each first key by itself. The softmax ran over both "
+            "keys together, so one delta belongs to a query, not one to each (i, j).",
+        ),
+        Wrong(
+            "delta over j alone",
+            slips.DeltaOverFirst(),
+            "You subtract the mean of dP for each second key by itself. The softmax ran over both "
+            "keys together, so one delta belongs to a query, not one to each (i, k).",
+        ),
+        Wrong(
+            "delta not weighted",
+            slips.PlainDelta(),
+            "Your delta is the plain sum of dP over the pairs; each dP counts with its "
+            "probability.",
+        ),
+        Wrong(
+            "delta averaged",
+            slips.MeanDelta(),
+            "Your delta is P · dP averaged over the pairs. The probabilities are weights already: "
+            "their sum is 1.",
+        ),
+        Wrong(
+            "softmax over k alone",
+            slips.SecondAlone(),
+            "The probabilities are normalised over the second key alone, so every first key has a "
+            "unit of its own. (delta is one number for a query, as it should be.)",
+        ),
+        Wrong(
+            "softmax and delta over k alone",
+            slips.SecondAloneThroughout(),
+            "Softmax and delta both run over the second key alone: these are gradients of another "
+            "layer, in which every first key has a unit of its own.",
+        ),
+        Wrong(
+            "not causal",
+            slips.NotCausal(),
+            "Nothing is hidden: queries attend to keys of their future, and these get gradients "
+            "from queries that may not see them.",
+        ),
+        Wrong(
+            "second key not causal",
+            slips.SecondNotCausal(),
+            "Pairs with k > i take part in your softmax. The first key is masked, the second is "
+            "not.",
+        ),
+        Wrong(
+            "first key not causal",
+            slips.FirstNotCausal(),
+            "Pairs with j > i take part in your softmax. The second key is masked, the first is "
+            "not.",
+        ),
+        Wrong(
+            "own position hidden",
+            slips.Strict(),
+            "In your mask a query does not see its own position; it may. Query 0 has nothing left, "
+            "and a softmax over nothing is NaN.",
+        ),
+        Wrong(
+            "finite mask",
+            slips.FiniteMask(),
+            "Hidden logits were set to some finite number, and −10,000, say, is an ordinary "
+            "logit: where all visible logits lie lower, the hidden pairs get everything.",
+        ),
+        Wrong(
+            "mask after the softmax",
+            slips.MaskAfter(),
+            "You mask after the softmax. The share that the future had received is lost, and the "
+            "probabilities of a query sum to less than 1.",
+        ),
+        Wrong(
+            "exp without a maximum",
+            slips.PlainExp(),
+            "It is right while logits are moderate. e to the power of a large one is inf, of a "
+            "very low one 0, and inf / inf and 0 / 0 are NaN. Take the largest logit away first.",
+        ),
+        Wrong(
+            "P left out of dS",
+            slips.NoProbs(),
+            "dv1 and dv2 are right. Your dS is dP − delta, for hidden pairs too: the factor P is "
+            "missing.",
+        ),
+        Wrong(
+            "dP taken for dS",
+            slips.Straight(),
+            "dv1 and dv2 are right. dP is used as if it were dS: the way back through the softmax "
+            "is left out.",
+        ),
+        Wrong(
+            "sign of dS",
+            slips.Negative(),
+            "dv1 and dv2 are right; dq, dk1 and dk2 have the wrong sign. delta is what is "
+            "subtracted.",
+        ),
+        Wrong(
+            "delta added",
+            slips.DeltaAdded(),
+            "dv1 and dv2 are right. delta is added to dP in yours, where it is to be subtracted.",
+        ),
+        Wrong(
+            "dout left out of dP",
+            slips.NoDout(),
+            "dv1 and dv2 are right. Your dP is the sum of v1 · v2 alone, whatever the loss: dout "
+            "is missing in it.",
+        ),
+        Wrong(
+            "dP of the first value",
+            slips.FirstValueAlone(),
+            "dv1 and dv2 are right. v2 is missing in your dP: it is dout · v1 for every second "
+            "key.",
+        ),
+        Wrong(
+            "dk1 and dk2 exchanged",
+            slips.KeysExchanged(),
+            "dk1 and dk2 have changed places; each is right by itself.",
+        ),
+        Wrong(
+            "dv1 and dv2 exchanged",
+            slips.ValuesExchanged(),
+            "dv1 and dv2 have changed places; each is right by itself.",
+        ),
+        Wrong(
+            "both exchanged",
+            slips.BothExchanged(),
+            "dk1 and dk2 have changed places, and so have dv1 and dv2; each is right by itself.",
+        ),
+        Wrong(
+            "order of the outputs",
+            slips.ByKey(),
+            "The gradients are right and come as dq, dk1, dv1, dk2, dv2. Asked is the order of "
+            "the inputs: dq, dk1, dk2, dv1, dv2.",
+        ),
+        Wrong(
+            "own key",
+            slips.OwnKey(),
+            "dq, dv1 and dv2 are right. The gradient of a key holds the other key of the pair, and "
+            "yours the key itself: k1 in dk1, k2 in dk2.",
+        ),
+        Wrong(
+            "own value",
+            slips.OwnValue(),
+            "dq, dk1 and dk2 are right. The gradient of a value holds the other value of the pair, "
+            "and yours the value itself: v1 in dv1, v2 in dv2.",
+        ),
+        Wrong(
+            "no other key",
+            slips.NoOtherKey(),
+            "dq, dv1 and dv2 are right. Your dk1 and dk2 are those of a logit with one key only: "
+            "the other key of the pair is missing.",
+        ),
+        Wrong(
+            "no other value",
+            slips.NoOtherValue(),
+            "dq, dk1 and dk2 are right. Your dv1 and dv2 lack the other value of the pair.",
+        ),
+        Wrong(
+            "dS for P",
+            slips.LogitsForProbs(),
+            "dq, dk1 and dk2 are right. In dv1 and dv2 the gradient of the logits stands where the "
+            "probabilities belong.",
+        ),
+        Wrong(
+            "dP for P",
+            slips.DprobsForProbs(),
+            "dq, dk1 and dk2 are right. In dv1 and dv2 the gradient of the probabilities stands "
+            "where the probabilities belong.",
+        ),
+    ),
+    right=(
+        Right("five einsums", slips.ByHand()),
+        Right("query by query", right_by_queries),
+    ),
+    hints=(
+        "Go back step by step from out: first to P and the two values (one product of three), then "
+        "through the softmax, then from the logits to q, k1 and k2 (another product of three). "
+        "Which steps did exercise 1.1 not have?",
+        "Every gradient of a product of three is a sum of the two others with what arrives. Its "
+        "letters tell over what to sum: those that the result does not have. For the softmax: what "
+        "is sum_jk dS of one query, if adding a constant to all its logits changes nothing?",
+        "probs as in exercise 2.2, of scale · logits; dv1[j] = Σ_ik P dout[i] v2[k], dv2 alike; "
+        "dP = Σ_d dout[i] v1[j] v2[k]; delta[i] = Σ_jk P dP; dS = P (dP − delta) · scale; dq[i] = "
+        "Σ_jk dS k1[j] k2[k]; dk1[j] = Σ_ik dS q[i] k2[k]; dk2[k] = Σ_ij dS q[i] k1[j].",
+    ),
+    why="Six einsums with three letters more or fewer, and one line that is not a product: the way "
+    "back through the softmax. The paper prints the sum index of dK' as i, k and leaves the scale "
+    "out of its last three formulas; finite differences tell in a minute.",
+    another_way="fix one k. Then q ∘ k2[k] is a query, dout ∘ v2[k] a gradient, and each formula "
+    "becomes that of dot-product attention. That is how the kernels of this chapter do it.",
+    forbids=FORBIDDEN,
+    smallest=dict(logits=USUAL),
+)
