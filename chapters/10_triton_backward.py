@@ -70,7 +70,6 @@ import math
 import warnings
 from functools import partial
 
-from simplex_lib.attention import costs as count
 from simplex_lib.attention import trilinear_attention, trilinear_attention_with_lse
 from simplex_lib.data import load
 from simplex_lib.triton_mode import triton_mode
@@ -140,7 +139,7 @@ for n in range(2):
 r"""
 ## Back to five inputs
 
-Where did these logits and values come from? From three keys and queries, three values, all of one coordinate. The query is $q = 2$. It sees two first keys, and one second key $k' = 1$, whose value is $v' = ½$:
+Where did these logits and values come from? From a query, keys and values of a single coordinate each. The query is $q = 2$. It sees two first keys, and one second key $k' = 1$ with the value $v' = 0.5$:
 
 | | j = 0 | j = 1 | |
 |:--|:-:|:-:|:--|
@@ -204,11 +203,11 @@ With many queries, two keys and many coordinates nothing new happens, there are 
 | second key | $dK'_{kd} = \sum_{i,k} Q_{id}\, dS_{ijk}\, K_{jd}$ | (15) |
 | query | $dQ_{id} = \sum_{j,k} dS_{ijk}\, K_{jd}\, K'_{kd}$ | (16) |
 
-$dP$ is new only by name. It says how much the loss would like the value of a pair: with one coordinate and $dO = 1$ it *is* the value, 8 or 4. And (13) is the rule of the last section, with the mean taken over all pairs of the query:
+$dP$ is new only by name. It says how the loss moves with the probability of a pair: with one coordinate and $dO = 1$ that is the value of the pair, 8 or 4. And (13) is the rule of the last section, with the mean taken over all pairs of the query:
 
 $$dS_{ijk} = P_{ijk}\,(dP_{ijk} - \delta_i), \qquad \delta_i = \sum_{jk} P_{ijk}\, dP_{ijk}$$
 
-Do not copy the table. Two slips are in print; one sits in a single formula, the other in three. The small case above is enough to find both.
+Do not copy the table. Two slips are in print; one sits in a single formula, the other in three. The small case above has all you need to find the first, and the definition of a logit all you need for the second.
 """
 
 # %% [markdown] tags=["exercise"]
@@ -254,7 +253,7 @@ check("10.1", gradients)
 r"""
 The two slips, now that you have met them:
 
-* **Eq. 15 sums over i and k, with k standing on the left.** A letter on the left names the entry and cannot be summed away; it must be $\sum_{i,j}$. This is the quickest check of any such formula: *left are the letters that stay, under the sum the others.* An einsum cannot even be given the printed one: it sums whatever is missing on the right.
+* **Eq. 15 sums over i and k, with k standing on the left.** A letter on the left names the entry and cannot be summed away; it must be $\sum_{i,j}$. This is the quickest check of any such formula: *left are the letters that stay, under the sum the others.* The trap is that the printed sum has a shape that fits, so nothing complains.
 * **Eqs. 14 to 16 lack the scale** $1/\sqrt d$ of Eq. 5. It is a factor of each logit, so it is a factor of whatever comes back through one. With d = 64 the three gradients come out eight times too large. Nothing crashes, and an optimizer like Adam, which divides by the size of the gradients, may hide it for a long time. A comparison with autograd shows it at once.
 
 ## One number is enough
@@ -533,9 +532,9 @@ predict(
 r"""
 Inside the loop the old trick works once more. Hold one second key k still. Merge it into the query, and its value into the gradient that arrives:
 
-$$	ext{merged}_i = c\; q_i \circ k'_k \qquad\qquad 	ext{merged dout}_i = dO_i \circ v'_k$$
+$$\text{merged}_i = c\; q_i \circ k'_k \qquad\qquad \text{merged dout}_i = dO_i \circ v'_k$$
 
-Then every formula is one of ordinary attention, a product of two matrices: $S = 	ext{merged}\, K^T$, $dP = 	ext{merged dout}\; V^T$, and with the rows of $P$ and $dS$ turned into columns, $dV \mathrel{+}= P^T\, 	ext{merged dout}$ and $dK \mathrel{+}= dS^T\, 	ext{merged}$. Nothing has three axes any more. In PyTorch, one head and all keys as one tile:
+Then every formula is one of ordinary attention, a product of two matrices: $S = \text{merged}\, K^T$, $dP = \text{merged dout}\; V^T$, and with the rows of $P$ and $dS$ turned into columns, $dV \mathrel{+}= P^T\, \text{merged dout}$ and $dK \mathrel{+}= dS^T\, \text{merged}$. Nothing has three axes any more. In PyTorch, one head and all keys as one tile:
 """
 
 
@@ -841,7 +840,7 @@ check("10.4", second_key_kernel)
 
 # %% [markdown]
 r"""
-Four things in the paper's text about this kernel do not fit its code (Algorithm 2 and Listing 3), and each costs a reader an evening:
+Four things in the paper's text about this kernel do not fit its code (Algorithm 2 and Listing 3), and each can cost a reader an evening:
 
 * Line 8 of Algorithm 2 loads `K'[kv1_start : q_end]`. It must be `K'[q_start - w2 : q_end]`, as in the listing.
 * The prose has the kernel store dK and dV as well. The listing stores dQ, dK' and dV'.
@@ -943,6 +942,11 @@ try:
 except RuntimeError as error:
     print(error)
 
+# %% [markdown]
+r"""
+Read both as tables: which logit was nudged, which probability moved. In the true one the other probabilities move too, in the opposite direction, and each line sums to 0. In ours they stand still, as if there were attention enough for everybody.
+"""
+
 # %% tags=["predict"]
 predict(
     "Why is gradcheck run in float64? In float32, near 1, a number is rounded by up to 6 · 10⁻⁸.",
@@ -959,12 +963,12 @@ predict(
 
 # %% [markdown]
 r"""
-But kernels compute in float32 at best; the library's refuse float64. So the proof has two steps. The *formulas* pass gradcheck, in float64, written in PyTorch. The *kernels* agree with the formulas as closely as rounding allows, which is what the last but two cells showed.
+But kernels compute in float32 at best; the library's refuse float64. So the proof has two steps. The *formulas* pass gradcheck, in float64, written in PyTorch. The *kernels* agree with the formulas as closely as rounding allows, as in the table of the last section.
 
 Four things a `Function` must mind once kernels stand behind it:
 
 * **Keep tensors with `save_for_backward`**, not as attributes: it notices when somebody changes one in place before the way back, and it frees the memory in time.
-* **Trust no strides.** After `out.sum().backward()` the gradient that arrives is a single 1, *expanded*: all its strides are 0. A kernel that walks from row to row reads foreign memory.
+* **Trust no strides.** After `out.sum().backward()` the gradient that arrives is a single 1, *expanded*: all its strides are 0. A kernel that counts on one row lying behind the other reads foreign memory.
 * **One answer for each argument**, in their order, and None for what is no tensor. `ctx.needs_input_grad` says which are wanted; a kernel nobody wants need not run.
 * **Every output has a way back.** Our lse is an output as well. Its own gradient is simple, since $\partial\, \mathrm{lse}_i / \partial S_{ijk} = P_{ijk}$: it joins the other in $dS = P\,(dP - \delta + d\mathrm{lse})$. One line, or none, but not a silent mistake.
 """
@@ -984,7 +988,7 @@ Autograd does not look into them, and **every tensor they get must be contiguous
 * What backward needs of tensors goes through `ctx.save_for_backward`; nothing as large as the cube of probabilities is kept.
 * backward returns one thing for each argument of `apply`. A kernel none of whose gradients is needed is not launched.
 * Either lse has its right gradient too (δ = rowsum(out · dout) − dlse), or `ctx.mark_non_differentiable(lse)` says that it has none.
-* Second derivatives are not asked for. They must fail aloud, which is what `@once_differentiable` over `backward` is for (imported above), and not be silently 0.
+* Second derivatives are not asked for. They must fail aloud, which is what `@once_differentiable` over `backward` is for, and not be silently 0.
 
 By hand: all five inputs ones of shape (1, 1, 1, 1) and scale 1 give out = 1 and lse = 1; `out.sum().backward()` gives dv1 = dv2 = 1, and 0 for the other three.
 """
@@ -994,18 +998,20 @@ By hand: all five inputs ones of shape (1, 1, 1, 1) and scale 1 give out = 1 and
 class TrilinearFunction(torch.autograd.Function):
     """Attention over pairs by kernels: out and lse, both differentiable once."""
 
-    ### BEGIN SOLUTION
     @staticmethod
     def forward(ctx, q, k1, k2, v1, v2, scale, kernels):
+        ### BEGIN SOLUTION
         inputs = [x.contiguous() for x in (q, k1, k2, v1, v2)]
         out, lse = kernels.forward(*inputs, scale)
         ctx.save_for_backward(*inputs, out, lse)
         ctx.scale, ctx.kernels = scale, kernels
         return out, lse
+        ### END SOLUTION
 
     @staticmethod
     @once_differentiable
     def backward(ctx, dout, dlse):
+        ### BEGIN SOLUTION
         *inputs, out, lse = ctx.saved_tensors
         dout = dout.contiguous()
         delta = (dout * out).sum(-1) - dlse
@@ -1017,8 +1023,7 @@ class TrilinearFunction(torch.autograd.Function):
         if q or k2 or v2:
             dq, dk2, dv2 = ctx.kernels.second_key(*given)
         return dq, dk1, dk2, dv1, dv2, None, None
-
-    ### END SOLUTION
+        ### END SOLUTION
 
 
 # %% tags=["exercise"]
@@ -1045,7 +1050,8 @@ print(tuple(out.shape), tuple(lse.shape), f"{out.nbytes / 1e9:.0f} GB if it were
 
 small = torch.randn(5, 1, 1, 5, 16, generator=generator).to(device)
 small = [x.requires_grad_() for x in small]
-print(torch.library.opcheck(operation.default, (*small, 3, 2, True, 0.25)))
+for test, result in torch.library.opcheck(operation.default, (*small, 3, 2, True, 0.25)).items():
+    print(f"{test:28} {result}")
 
 # %% [markdown]
 r"""
@@ -1082,11 +1088,18 @@ predict(
 r"""
 ## Faults of published code
 
-FAULTS
+All of this can be got wrong, and has been. What follows was read in public code at fixed commits: in the package of the paper's authors (pytorch/FBGEMM, folder `experimental/simplicial_attention`, commit 71d6f8b of August 2026), and in articles. It is research code, published early so that others can build on it, and this chapter has learned from all of it. What is worth knowing is not who slipped but *how*: each of these is an hour's mistake, and for each there is a test of a few lines that finds it.
 
 ## What the papers say, what we measured
 
-CLAIMS
+*Fast and Simplex: 2-Simplicial Attention in Triton*, [arXiv:2507.02754](https://arxiv.org/abs/2507.02754), Section 7 and appendix:
+
+* The gradients: [`fs-eq10`](../claims/README.md#fs-eq10) as printed, [`fs-eq14-scale`](../claims/README.md#fs-eq14-scale) without their scale, [`fs-eq15-index`](../claims/README.md#fs-eq15-index) with a wrong index. The mean and the probabilities again: [`fs-delta`](../claims/README.md#fs-delta), [`fs-recompute`](../claims/README.md#fs-recompute).
+* Why two kernels: [`fs-three-orders`](../claims/README.md#fs-three-orders). That recomputing is cheaper than atomics is quoted, [`fs-atomics-cost`](../claims/README.md#fs-atomics-cost). Keys exchanged, gradients exchanged: [`fs-listing2-flip`](../claims/README.md#fs-listing2-flip).
+* Even and odd tiles do not meet, [`fs-alg2-tiles`](../claims/README.md#fs-alg2-tiles). Around that: [`fs-alg2-line8`](../claims/README.md#fs-alg2-line8), [`fs-alg2-stores`](../claims/README.md#fs-alg2-stores), [`fs-listing3-tiles`](../claims/README.md#fs-listing3-tiles), [`fs-listing3-zeros`](../claims/README.md#fs-listing3-zeros).
+* The constants on K' and V': unexplained, [`fs-kernel-biases`](../claims/README.md#fs-kernel-biases); what they would do, [`fs-bias-effect`](../claims/README.md#fs-bias-effect).
+
+Errors, memory and equal bits of the library's kernels on an H100 stand in `simplex_lib/data/kernels_correctness.json`, the race in `simplex_lib/data/races.json`.
 
 ## In half a page
 
@@ -1098,7 +1111,7 @@ CLAIMS
 * Either another owner (a tile of first keys), or another time (even tiles, then odd ones, no shorter than $w_2 - 1$, on zeros).
 * gradcheck the formulas in float64; hold the kernels to the formulas. Then name, shapes and gradients make the kernel an operation, and opcheck holds it to its word.
 
-**Further reading.** FURTHER
+**Further reading.** The backward pass of ordinary attention by tiles, with the same δ: FlashAttention, [arXiv:2205.14135](https://arxiv.org/abs/2205.14135), and the version that most kernels follow today, [arXiv:2307.08691](https://arxiv.org/abs/2307.08691). For pairs: [arXiv:2507.02754](https://arxiv.org/abs/2507.02754), Section 7 and Listings 2 and 3. In PyTorch's documentation: *Extending torch.autograd*, *Gradcheck mechanics*, and `torch.library`.
 
 **Next:** chapter 11, Speed: the same numbers, as fast as the hardware can.
 """

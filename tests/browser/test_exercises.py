@@ -89,6 +89,13 @@ WRONG = {
         "dot counted",
         "the dot behind the block as one of its letters",
     ),
+    "10": Wrong(
+        "10.2",
+        """probs = logits.exp() / lse.exp()[..., None, None]
+    return probs, (out * dout).sum(-1)""",
+        "a quotient of two exponentials",
+        "Subtract before you exponentiate",
+    ),
 }
 
 
