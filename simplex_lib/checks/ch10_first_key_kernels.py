@@ -1,0 +1,350 @@
+"""Kernels for exercise 10.3: one with a slip in it, and two right ones by other ways."""
+
+from __future__ import annotations
+
+from simplex_lib.checks.jit import tl, triton
+
+
+@triton.jit
+def slipped_first_key(
+    q_ptr,
+    q_strides,
+    k1_ptr,
+    k1_strides,
+    k2_ptr,
+    k2_strides,
+    v1_ptr,
+    v1_strides,
+    v2_ptr,
+    v2_strides,
+    dout_ptr,
+    dout_strides,
+    lse_ptr,
+    lse_strides,
+    delta_ptr,
+    delta_strides,
+    dk1_ptr,
+    dk1_strides,
+    dv1_ptr,
+    dv1_strides,
+    s,
+    d,
+    w1,
+    w2,
+    scale,
+    KEYS: tl.constexpr,
+    QUERIES: tl.constexpr,
+    D: tl.constexpr,
+    SLIP: tl.constexpr,
+    ALL: tl.constexpr,
+):
+    """As the statement asks, but for SLIP. ALL: loops over all k and i, and only masks decide."""
+    tile, h, b = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    if SLIP == "heads moved as texts":
+        h, b = b, h
+    q_ptr += b * q_strides[0] + h * q_strides[1]
+    k1_ptr += b * k1_strides[0] + h * k1_strides[1]
+    k2_ptr += b * k2_strides[0] + h * k2_strides[1]
+    v1_ptr += b * v1_strides[0] + h * v1_strides[1]
+    v2_ptr += b * v2_strides[0] + h * v2_strides[1]
+    dout_ptr += b * dout_strides[0] + h * dout_strides[1]
+    lse_ptr += b * lse_strides[0] + h * lse_strides[1]
+    delta_ptr += b * delta_strides[0] + h * delta_strides[1]
+    dk1_ptr += b * dk1_strides[0] + h * dk1_strides[1]
+    dv1_ptr += b * dv1_strides[0] + h * dv1_strides[1]
+    c = tl.arange(0, D)[None, :]
+    first_j = tile * KEYS
+    j = first_j + tl.arange(0, KEYS)
+    j_ok = (j < s)[:, None] & (c < d)
+    k1_at = j[:, None] * k1_strides[2] + c * k1_strides[3]
+    v1_at = j[:, None] * v1_strides[2] + c * v1_strides[3]
+    k1 = tl.load(k1_ptr + k1_at, mask=j_ok, other=0.0).to(tl.float32)
+    v1 = tl.load(v1_ptr + v1_at, mask=j_ok, other=0.0).to(tl.float32)
+    dk1 = tl.zeros((KEYS, D), tl.float32)
+    dv1 = tl.zeros((KEYS, D), tl.float32)
+
+    i_end = tl.minimum(first_j + KEYS - 1 + w1, s)
+    k_from, k_end = tl.maximum(first_j - w2 + 1, 0), i_end
+    if SLIP == "second keys before the tile left out":
+        k_from = first_j
+    if SLIP == "second keys after the tile left out":
+        k_end = tl.minimum(first_j + KEYS, s)
+    if ALL:
+        k_from, k_end = 0, s
+    for k in range(k_from, k_end):
+        k2 = tl.load(k2_ptr + k * k2_strides[2] + c * k2_strides[3], mask=c < d, other=0.0)
+        v2 = tl.load(v2_ptr + k * v2_strides[2] + c * v2_strides[3], mask=c < d, other=0.0)
+        k2, v2 = k2.to(tl.float32), v2.to(tl.float32)
+        if SLIP == "accumulators begun anew for each k":
+            dk1, dv1 = dk1 * 0, dv1 * 0
+        i_from, i_to = tl.maximum(first_j, k), tl.minimum(i_end, k + w2)
+        if ALL:
+            i_from, i_to = 0, s
+        if SLIP == "queries after the tile left out":
+            i_from, i_to = first_j, tl.minimum(first_j + KEYS, s)
+        for first_i in range(i_from, i_to, QUERIES):
+            i = first_i + tl.arange(0, QUERIES)
+            if SLIP == "last query counted again":
+                i = tl.minimum(i, s - 1)
+            i_ok = (i < s)[:, None] & (c < d)
+            q_at = i[:, None] * q_strides[2] + c * q_strides[3]
+            dout_at = i[:, None] * dout_strides[2] + c * dout_strides[3]
+            q = tl.load(q_ptr + q_at, mask=i_ok, other=0.0).to(tl.float32)
+            dout = tl.load(dout_ptr + dout_at, mask=i_ok, other=0.0).to(tl.float32)
+            lse = tl.load(lse_ptr + i * lse_strides[2], mask=i < s, other=0.0)[None, :]
+            delta = tl.load(delta_ptr + i * delta_strides[2], mask=i < s, other=0.0)[None, :]
+
+            merged = q * k2 * scale
+            score = merged
+            if SLIP == "scale forgotten in the logits" or SLIP == "scale forgotten everywhere":
+                score = q * k2
+            if SLIP == "k2 forgotten in the logits":
+                score = q * scale
+            logits = tl.dot(k1, tl.trans(score), input_precision="ieee")  # (KEYS, QUERIES)
+
+            to_j, to_k = i[None, :] - j[:, None], (i - k)[None, :]
+            sees_j, sees_k = (to_j >= 0) & (to_j < w1), (to_k >= 0) & (to_k < w2)
+            if SLIP == "future first keys":
+                sees_j = to_j < w1
+            if SLIP == "future second keys":
+                sees_k = to_k < w2
+            if SLIP == "window w1 + 1":
+                sees_j = (to_j >= 0) & (to_j <= w1)
+            if SLIP == "window w2 + 1":
+                sees_k = (to_k >= 0) & (to_k <= w2)
+            if SLIP == "window w1 - 1":
+                sees_j = (to_j >= 0) & (to_j < w1 - 1)
+            if SLIP == "window w2 - 1":
+                sees_k = (to_k >= 0) & (to_k < w2 - 1)
+            if SLIP == "windows exchanged":
+                sees_j, sees_k = (to_j >= 0) & (to_j < w2), (to_k >= 0) & (to_k < w1)
+            if SLIP == "first window missing":
+                sees_j = to_j >= 0
+            if SLIP == "second window missing":
+                sees_k = to_k >= 0
+            if SLIP == "windows missing":
+                sees_j, sees_k = to_j >= 0, to_k >= 0
+            visible = sees_j & sees_k & (i < s)[None, :]
+            if SLIP == "only k up to j":
+                visible = visible & (k <= j)[:, None]
+
+            log_p = logits - lse
+            if SLIP == "lse taken as base 2":
+                log_p = logits - lse * 0.6931471805599453
+            if SLIP == "exp2 of natural numbers":
+                log_p = (logits - lse) * 0.6931471805599453
+            if SLIP == "logits taken as base 2":
+                log_p = logits * 0.6931471805599453 - lse
+            if SLIP == "lse forgotten":
+                log_p = logits
+            p = tl.exp(log_p)
+            if SLIP == "quotient of exponentials":
+                p = tl.exp(logits) / tl.exp(lse)
+            p = tl.where(visible, p, 0.0)
+
+            merged_dout = dout * v2
+            dp_dout, dv1_dout = merged_dout, merged_dout
+            if SLIP == "v2 forgotten in dP" or SLIP == "v2 forgotten":
+                dp_dout = dout
+            if SLIP == "v2 forgotten in dv1" or SLIP == "v2 forgotten":
+                dv1_dout = dout
+            dp = tl.dot(v1, tl.trans(dp_dout), input_precision="ieee")
+            ds = p * (dp - delta)
+            if SLIP == "delta forgotten":
+                ds = p * dp
+            if SLIP == "delta added":
+                ds = p * (dp + delta)
+            if SLIP == "delta subtracted after the product":
+                ds = p * dp - delta
+            if SLIP == "P left out of dS":
+                ds = tl.where(visible, dp - delta, 0.0)
+
+            dk1_query, p_dv1, ds_dk1 = merged, p, ds
+            if SLIP == "scale forgotten in dk1" or SLIP == "scale forgotten everywhere":
+                dk1_query = q * k2
+            if SLIP == "scale twice in dk1":
+                dk1_query = merged * scale
+            if SLIP == "scale in dv1":
+                dv1_dout = merged_dout * scale
+            if SLIP == "k2 forgotten in dk1":
+                dk1_query = q * scale
+            if SLIP == "P in place of dS":
+                ds_dk1 = p
+            if SLIP == "dP in place of dS":
+                ds_dk1 = tl.where(visible, dp, 0.0)
+            if SLIP == "dS in place of P":
+                p_dv1 = ds
+            if SLIP == "P not transposed" or SLIP == "P and dS not transposed":
+                p_dv1 = tl.trans(p)
+            if SLIP == "dS not transposed" or SLIP == "P and dS not transposed":
+                ds_dk1 = tl.trans(ds)
+            dv1 += tl.dot(p_dv1, dv1_dout, input_precision="ieee")
+            dk1 += tl.dot(ds_dk1, dk1_query, input_precision="ieee")
+            if SLIP == "half-precision accumulators":
+                dk1, dv1 = dk1.to(tl.float16).to(tl.float32), dv1.to(tl.float16).to(tl.float32)
+
+    dk1_at = j[:, None] * dk1_strides[2] + c * dk1_strides[3]
+    dv1_at = j[:, None] * dv1_strides[2] + c * dv1_strides[3]
+    if SLIP == "dk1 and dv1 exchanged":
+        dk1, dv1 = dv1, dk1
+    if SLIP == "atomics":
+        tl.atomic_add(dk1_ptr + dk1_at, dk1, mask=j_ok)
+        tl.atomic_add(dv1_ptr + dv1_at, dv1, mask=j_ok)
+    else:
+        tl.store(dk1_ptr + dk1_at, dk1, mask=j_ok)
+        tl.store(dv1_ptr + dv1_at, dv1, mask=j_ok)
+
+
+@triton.jit
+def right_everywhere(
+    q_ptr,
+    q_strides,
+    k1_ptr,
+    k1_strides,
+    k2_ptr,
+    k2_strides,
+    v1_ptr,
+    v1_strides,
+    v2_ptr,
+    v2_strides,
+    dout_ptr,
+    dout_strides,
+    lse_ptr,
+    lse_strides,
+    delta_ptr,
+    delta_strides,
+    dk1_ptr,
+    dk1_strides,
+    dv1_ptr,
+    dv1_strides,
+    s,
+    d,
+    w1,
+    w2,
+    scale,
+    KEYS: tl.constexpr,
+    QUERIES: tl.constexpr,
+    D: tl.constexpr,
+):
+    """Tiles of queries outside, all k inside, in base 2; k2 and scale after the products."""
+    h, b = tl.program_id(1), tl.program_id(2)
+    c = tl.arange(0, D)
+    j = tl.program_id(0) * KEYS + tl.arange(0, KEYS)
+    j_ok = (j < s)[:, None] & (c < d)[None, :]
+    head_k1 = k1_ptr + b * k1_strides[0] + h * k1_strides[1]
+    head_v1 = v1_ptr + b * v1_strides[0] + h * v1_strides[1]
+    k1_at = j[:, None] * k1_strides[2] + c[None, :] * k1_strides[3]
+    v1_at = j[:, None] * v1_strides[2] + c[None, :] * v1_strides[3]
+    k1 = tl.load(head_k1 + k1_at, mask=j_ok, other=0.0).to(tl.float32)
+    v1 = tl.load(head_v1 + v1_at, mask=j_ok, other=0.0).to(tl.float32)
+    dk1 = tl.zeros((KEYS, D), tl.float32)
+    dv1 = tl.zeros((KEYS, D), tl.float32)
+    for first in range(0, s, QUERIES):
+        i = first + tl.arange(0, QUERIES)
+        i_ok = (i < s)[:, None] & (c < d)[None, :]
+        q_at = b * q_strides[0] + h * q_strides[1] + i * q_strides[2]
+        dout_at = b * dout_strides[0] + h * dout_strides[1] + i * dout_strides[2]
+        q = tl.load(q_ptr + q_at[:, None] + c[None, :] * q_strides[3], mask=i_ok, other=0.0)
+        dout_at = dout_at[:, None] + c[None, :] * dout_strides[3]
+        dout = tl.load(dout_ptr + dout_at, mask=i_ok, other=0.0).to(tl.float32)
+        q = q.to(tl.float32) * scale
+        lse_at = b * lse_strides[0] + h * lse_strides[1] + i * lse_strides[2]
+        delta_at = b * delta_strides[0] + h * delta_strides[1] + i * delta_strides[2]
+        lse = tl.load(lse_ptr + lse_at, mask=i < s, other=float("inf"))  # so that P is 0
+        delta = tl.load(delta_ptr + delta_at, mask=i < s, other=0.0)
+        sees_j = (j[None, :] > i[:, None] - w1) & (j[None, :] <= i[:, None])
+        for k in range(s):
+            k2_at = b * k2_strides[0] + h * k2_strides[1] + k * k2_strides[2] + c * k2_strides[3]
+            v2_at = b * v2_strides[0] + h * v2_strides[1] + k * v2_strides[2] + c * v2_strides[3]
+            k2 = tl.load(k2_ptr + k2_at, mask=c < d, other=0.0).to(tl.float32)
+            v2 = tl.load(v2_ptr + v2_at, mask=c < d, other=0.0).to(tl.float32)
+            logits = tl.dot(q, tl.trans(k1 * k2[None, :]), input_precision="ieee")
+            sees = sees_j & ((k > i - w2) & (k <= i))[:, None]
+            p = tl.exp2(tl.minimum(logits - lse[:, None], 0.0) * 1.4426950408889634)
+            p = tl.where(sees, p, 0.0)  # (QUERIES, KEYS)
+            dp = tl.dot(dout, tl.trans(v1 * v2[None, :]), input_precision="ieee")
+            ds = p * (dp - delta[:, None])
+            dv1 += tl.dot(tl.trans(p), dout, input_precision="ieee") * v2[None, :]
+            dk1 += tl.dot(tl.trans(ds), q, input_precision="ieee") * k2[None, :]
+    dk1_at = b * dk1_strides[0] + h * dk1_strides[1] + j * dk1_strides[2]
+    dv1_at = b * dv1_strides[0] + h * dv1_strides[1] + j * dv1_strides[2]
+    tl.store(dk1_ptr + dk1_at[:, None] + c[None, :] * dk1_strides[3], dk1, mask=j_ok)
+    tl.store(dv1_ptr + dv1_at[:, None] + c[None, :] * dv1_strides[3], dv1, mask=j_ok)
+
+
+@triton.jit
+def right_by_queries(
+    q_ptr,
+    q_strides,
+    k1_ptr,
+    k1_strides,
+    k2_ptr,
+    k2_strides,
+    v1_ptr,
+    v1_strides,
+    v2_ptr,
+    v2_strides,
+    dout_ptr,
+    dout_strides,
+    lse_ptr,
+    lse_strides,
+    delta_ptr,
+    delta_strides,
+    dk1_ptr,
+    dk1_strides,
+    dv1_ptr,
+    dv1_strides,
+    s,
+    d,
+    w1,
+    w2,
+    scale,
+    KEYS: tl.constexpr,
+    QUERIES: tl.constexpr,
+    D: tl.constexpr,
+):
+    """One query at a time, merged into the first keys; tiles of QUERIES second keys inside."""
+    h, b = tl.program_id(1), tl.program_id(2)
+    c = tl.arange(0, D)
+    first_j = tl.program_id(0) * KEYS
+    j = first_j + tl.arange(0, KEYS)
+    j_ok = (j < s)[:, None] & (c < d)[None, :]
+    k1_ptr += b * k1_strides[0] + h * k1_strides[1]
+    v1_ptr += b * v1_strides[0] + h * v1_strides[1]
+    k1_at = j[:, None] * k1_strides[2] + c[None, :] * k1_strides[3]
+    v1_at = j[:, None] * v1_strides[2] + c[None, :] * v1_strides[3]
+    k1 = tl.load(k1_ptr + k1_at, mask=j_ok, other=0.0).to(tl.float32)
+    v1 = tl.load(v1_ptr + v1_at, mask=j_ok, other=0.0).to(tl.float32)
+    dk1 = tl.zeros((KEYS, D), tl.float32)
+    dv1 = tl.zeros((KEYS, D), tl.float32)
+    for i in range(first_j, tl.minimum(first_j + KEYS - 1 + w1, s)):
+        q_at = b * q_strides[0] + h * q_strides[1] + i * q_strides[2] + c * q_strides[3]
+        dout_at = b * dout_strides[0] + h * dout_strides[1] + i * dout_strides[2]
+        q = tl.load(q_ptr + q_at, mask=c < d, other=0.0).to(tl.float32)
+        dout = tl.load(dout_ptr + dout_at + c * dout_strides[3], mask=c < d, other=0.0)
+        dout = dout.to(tl.float32)
+        lse = tl.load(lse_ptr + b * lse_strides[0] + h * lse_strides[1] + i * lse_strides[2])
+        delta_at = b * delta_strides[0] + h * delta_strides[1] + i * delta_strides[2]
+        delta = tl.load(delta_ptr + delta_at)
+        for first_k in range(tl.maximum(i - w2 + 1, 0), i + 1, QUERIES):
+            k = first_k + tl.arange(0, QUERIES)
+            k_ok = (k <= i)[:, None] & (c < d)[None, :]
+            k2_at = b * k2_strides[0] + h * k2_strides[1] + k * k2_strides[2]
+            v2_at = b * v2_strides[0] + h * v2_strides[1] + k * v2_strides[2]
+            k2_at = k2_at[:, None] + c[None, :] * k2_strides[3]
+            v2_at = v2_at[:, None] + c[None, :] * v2_strides[3]
+            k2 = tl.load(k2_ptr + k2_at, mask=k_ok, other=0.0).to(tl.float32)
+            v2 = tl.load(v2_ptr + v2_at, mask=k_ok, other=0.0).to(tl.float32)
+            logits = tl.dot(k1 * q[None, :], tl.trans(k2), input_precision="ieee") * scale
+            sees = ((j <= i) & (j > i - w1))[:, None] & (k <= i)[None, :]
+            p = tl.exp(tl.where(sees, logits - lse, float("-inf")))  # (KEYS, QUERIES)
+            dp = tl.dot(v1 * dout[None, :], tl.trans(v2), input_precision="ieee")
+            ds = p * (dp - delta) * scale
+            dv1 += tl.dot(p, v2, input_precision="ieee") * dout[None, :]
+            dk1 += tl.dot(ds, k2, input_precision="ieee") * q[None, :]
+    dk1_ptr += b * dk1_strides[0] + h * dk1_strides[1]
+    dv1_ptr += b * dv1_strides[0] + h * dv1_strides[1]
+    dk1_at = j[:, None] * dk1_strides[2] + c[None, :] * dk1_strides[3]
+    dv1_at = j[:, None] * dv1_strides[2] + c[None, :] * dv1_strides[3]
+    tl.store(dk1_ptr + dk1_at, dk1, mask=j_ok)
+    tl.store(dv1_ptr + dv1_at, dv1, mask=j_ok)

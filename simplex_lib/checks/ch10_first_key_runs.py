@@ -1,0 +1,167 @@
+"""What exercises 10.3 and 10.4 share: inputs, the truth, and kernels with a slip in them.
+
+Axes: b batch, h head, i query, j first key, k second key, s sequence length, d head_dim.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from simplex_lib.checks.exercise import Draw, Rejected
+from simplex_lib.checks.guard import GUARDED
+from simplex_lib.checks.kernel_runs import Again, Output, Strides
+
+FAR = 120  # exp(120) is inf in float32, and exp(-120) is 0
+READ = ("q", "k1", "k2", "v1", "v2", "dout")
+# how each lies in memory: no two kinds of tensors have the same strides
+ORDERS = dict(k1=(0, 2, 1, 3), k2=(0, 1, 3, 2), v1=(1, 0, 2, 3), v2=(2, 1, 0, 3), dout=(0, 3, 1, 2))
+
+
+@dataclass(frozen=True)
+class Slipped:
+    """A kernel of these files with the last of its constants: a slip, say."""
+
+    kernel: Any
+    constants: tuple[Any, ...] = ()
+
+    def __call__(self, *_: Any) -> Any:
+        raise TypeError("the check launches it")
+
+
+def pair_inputs(draw: Draw, *, b: int, h: int, s: int, d: int, far: int) -> dict[str, Tensor]:
+    """Numbers that float32 can hold. far: logits are shifted by it, down for even i, up for odd."""
+    if far not in (0, FAR):
+        raise ValueError(f"far is 0 or {FAR}")
+    found = {name: draw.normal(b, h, s, d).float().double() for name in READ}
+    if far:
+        way = torch.tensor([-1.0, 1.0], dtype=torch.float64).repeat(s)[:s]
+        found["q"][..., 0] = (way * far / scale_of(d)).float().double()
+        found["k1"][..., 0] = found["k2"][..., 0] = 1
+    return found
+
+
+def scale_of(d: int) -> float:
+    """Not 1 / sqrt(d), so that an answer has to take what it is given."""
+    return 1.25 / math.sqrt(d)
+
+
+def attention(x: Mapping[str, Tensor], w1: int, w2: int, scale: float) -> tuple[Tensor, Tensor]:
+    """out (b, h, s, d) and lse (b, h, s), in PyTorch that autograd can follow."""
+    q, k1, k2, v1, v2 = (x[name] for name in READ[:5])
+    at = torch.arange(q.shape[2])
+    past = at[:, None] - at  # i - j
+    first, second = ((past >= 0) & (past < w) for w in (w1, w2))
+    logits = torch.einsum("bhid,bhjd,bhkd->bhijk", q, k1, k2) * scale
+    logits = logits.masked_fill(~(first[:, :, None] & second[:, None, :]), -math.inf)
+    lse = logits.flatten(-2).logsumexp(-1)
+    probs = (logits - lse[..., None, None]).exp()
+    return torch.einsum("bhijk,bhjd,bhkd->bhid", probs, v1, v2), lse
+
+
+def gradients(x: Mapping[str, Tensor], w1: int, w2: int, scale: float) -> dict[str, Tensor]:
+    """dq, dk1, dk2, dv1, dv2 by autograd."""
+    with torch.enable_grad():
+        leaves = {name: x[name].detach().requires_grad_() for name in READ[:5]}
+        out, _ = attention(leaves, w1, w2, scale)
+        found = torch.autograd.grad(out, list(leaves.values()), x["dout"])
+    return {f"d{name}": gradient for name, gradient in zip(leaves, found, strict=True)}
+
+
+def given_tensors(arguments: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The inputs of both kernels: strides that differ, and lse and delta in float32."""
+    exact = {name: arguments[name].double() for name in READ}
+    out, lse = attention(exact, arguments["w1"], arguments["w2"], arguments["scale"])
+    laid = {name: _laid_out(arguments[name], ORDERS.get(name)) for name in READ}
+    return laid | dict(lse=lse.float(), delta=(out * exact["dout"]).sum(-1).float())
+
+
+def _laid_out(x: Tensor, order: tuple[int, ...] | None) -> Tensor:
+    """The same tensor; in memory, its axes follow each other in this order."""
+    if order is None:
+        return x
+    back = [order.index(axis) for axis in range(4)]
+    return x.permute(order).contiguous().permute(back)
+
+
+def with_strides(tensors: Mapping[str, Tensor | Output | Again]) -> dict[str, Any]:
+    """As the kernels take them: each followed by its strides."""
+    found: dict[str, Any] = {}
+    for name, x in tensors.items():
+        found |= {name: x, f"{name}_strides": Strides(name)}
+    return found
+
+
+def width_of(d: int) -> int:
+    """D: a power of two, and at least 16, the least that tl.dot takes."""
+    return max(16, 1 << (d - 1).bit_length())
+
+
+def require_tile(**sizes: int) -> None:
+    for name, size in sizes.items():
+        if size < 16 or size & (size - 1):
+            raise ValueError(f"{name} is a power of two from 16 on")
+
+
+@contextlib.contextmanager
+def unwatched(kernel: Any) -> Iterator[None]:
+    """The guard sees every Python call, and the interpreter makes a million: it would take five
+    times as long. So a kernel is looked at before, and then runs unseen."""
+    function = getattr(kernel, "fn", kernel)
+    code, names = getattr(function, "__code__", None), getattr(function, "__globals__", {})
+    called = [function, *(names.get(name) for name in getattr(code, "co_names", ()))]
+    for found in called:
+        found = getattr(found, "fn", found)
+        path = getattr(getattr(found, "__code__", None), "co_filename", "")
+        if path.startswith(GUARDED):
+            raise Rejected(
+                "library",
+                f"Your answer uses {found.__name__} of the library, which is the answer already "
+                "written. The numbers may be right, but the check wants your own.",
+            )
+    watch = sys.getprofile()
+    sys.setprofile(None)
+    try:
+        yield
+    finally:
+        sys.setprofile(watch)
+
+
+_known: dict[tuple[Any, ...], Any] = {}
+
+
+def run_once(
+    run: Callable[[Any, tuple[Any, ...], Mapping[str, Any]], Any],
+    answer: Any,
+    arguments: Mapping[str, Any],
+) -> Any:
+    """run(kernel, constants, arguments); what our own kernels give is kept, as they are asked for
+    again and again to tell mistakes apart."""
+    if not isinstance(answer, Slipped):
+        with unwatched(answer):
+            return run(answer, (), arguments)
+    plain = (_plain(x) for x in arguments.values())
+    key = (run.__name__, answer.kernel.fn.__name__, answer.constants, *plain)
+    if key not in _known:
+        try:
+            with unwatched(answer.kernel):
+                _known[key] = run(answer.kernel, answer.constants, arguments)
+        except Rejected as error:
+            _known[key] = error
+    if isinstance(_known[key], Rejected):
+        error = _known[key]
+        raise Rejected(error.cause, str(error), error.where)
+    return tuple(x.clone() for x in _known[key])
+
+
+def _plain(x: Any) -> Any:
+    if not isinstance(x, Tensor):
+        return x
+    return str(x.dtype), tuple(x.shape), x.contiguous().numpy().tobytes()
