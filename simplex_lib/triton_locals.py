@@ -61,6 +61,12 @@ def noting(kernel: Any, *, after: str, names: Sequence[str]) -> Iterator[list[No
     notes: list[Note] = []
 
     def note(found: dict[str, Any]) -> None:
+        missing = [name for name in names if name not in found]
+        if missing:
+            raise ValueError(
+                f"names must be variables of {kernel.fn.__name__} that exist after {after}; got "
+                f"{missing[0]!r}."
+            )
         values = {name: _plain(found[name]) for name in names}
         notes.append(Note(tuple(interpreter_builder.grid_idx), values))
 

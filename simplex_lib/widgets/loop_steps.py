@@ -41,7 +41,7 @@ def step_loop(
 class LoopSteps(Widget):
     question = "How do m, l and acc become out and lse?"
     help = "Next and back, or arrow keys on a slider. Logits and m are in base 2: times log₂ e."
-    lines = 4
+    lines = 5
 
     def payload(self, **choices: Any) -> LoopPayload:
         return loop_payload(**choices)

@@ -6,7 +6,8 @@ from simplex_lib.widgets.kit import signed
 from simplex_lib.widgets.loop_steps_payload import Fate, LoopPayload
 
 FATES: tuple[Fate, ...] = ("off", "wait", "skipped", "done", "now")
-SIGNS = {"off": "", "wait": "·", "skipped": "×", "done": "✓", "now": "●"}
+NOTHING = "\u00a0"  # in a cell with nothing in it: plotly loses track of texts that are empty
+SIGNS = {"off": NOTHING, "wait": "·", "skipped": "×", "done": "✓", "now": "●"}
 FILLS = {  # under letters in ink; cells that nobody computes are left empty
     False: ("#00000000", "#e6ebf2", "#ccd2da", "#b5dfc5", "#f2b98f"),
     True: ("#00000000", "#2a323d", "#444b56", "#1d5a38", "#8a4a1c"),
@@ -42,7 +43,7 @@ def titles(p: LoopPayload) -> Titles:
 def tile_text(p: LoopPayload) -> list[list[str]]:
     """(rows, keys) what stands in the cells of the tile."""
     if not p.step:
-        return [[""] * len(row) for row in p.now.tile]
+        return [[NOTHING] * len(row) for row in p.now.tile]
     return [["−∞" if x is None else signed(x) for x in row] for row in p.now.tile]
 
 

@@ -35,8 +35,9 @@ def still(p: LoopPayload) -> bytes:
 
 def _draw_tile(axes: Any, p: LoopPayload) -> None:
     low, high = looks.logit_range(p)
+    grey = looks.FILLS[False][looks.FATES.index("skipped" if p.step else "wait")]
     shades = LinearSegmentedColormap.from_list("logits", [looks.COLD[False], looks.WARM[False]])
-    shades.set_bad(looks.FILLS[False][looks.FATES.index("skipped" if p.step else "wait")])
+    shades = shades.with_extremes(bad=grey)
     shown = [[float("nan") if x is None else x for x in row] for row in p.now.tile]
     _cells(axes, shown, shades, low, high)
     for r, row in enumerate(looks.tile_text(p)):
@@ -55,8 +56,8 @@ def _draw_map(axes: Any, p: LoopPayload) -> None:
     _cells(axes, fates, ListedColormap(fills), 0, len(fills) - 1)
     for r, row in enumerate(p.map):
         for c, fate in enumerate(row):
-            if sign := looks.SIGNS[fate]:
-                axes.text(c, r, sign, ha="center", va="center", fontsize=8)
+            if fate != "off":
+                axes.text(c, r, looks.SIGNS[fate], ha="center", va="center", fontsize=8)
     names = [str(j) for j in range(S)] if p.pairs_of_keys else looks.row_names(p)
     axes.set(xticks=range(S), yticks=range(rows), yticklabels=names)
     axes.set(aspect="equal" if p.pairs_of_keys else "auto")

@@ -8,9 +8,9 @@ from simplex_lib.widgets.loop_steps_words import bracket
 
 ROWS = 6  # steps shown
 MAX = "m_new = tl.maximum(m, tl.max(logits, 1))"
-BASE = 'base = tl.where(m_new == float("-inf"), 0.0, m_new)'
+BASE = "base = tl.where(…, 0.0, m_new)"  # … stands for what is too long for a table
 SUM = "l = l * rescale + tl.sum(p, 1)"
-ACC = "acc = acc * rescale[:, None] + …"  # the end of the line differs between the kernels
+ACC = "acc = acc * rescale[:, None] + …"
 # what is subtracted from logits: m_new, or base where a row may have seen nothing
 POWERS = "p = tl.exp2(logits - {}[:, None])"
 RESCALE = "rescale = tl.exp2(m - {})"
