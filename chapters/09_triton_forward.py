@@ -66,6 +66,7 @@ predict(
 
 # %%
 import inspect
+import math
 import textwrap
 import warnings
 
@@ -116,7 +117,7 @@ for name, moved in traffic.moved:
         print(f"{name:28}{moved / 1e6:6.1f} MB")
 reference = sum(moved for _, moved in traffic.moved)
 ends = 6 * 64 * 16 * 4 + 64 * 4  # q, k1, k2, v1, v2, out, and lse
-print(f"all operations {reference / 1e6:.1f} MB; inputs and results {ends / 1e6:.4f} MB")
+print(f"all operations {reference / 1e6:.1f} MB; inputs and results {ends / 1e3:.1f} kB")
 assert round(reference / ends) == 570
 
 # %% [markdown]
@@ -167,8 +168,8 @@ measured = load("kernels_correctness")
 held = measured["memory"]
 assert (held["s"], held["d"], held["dtype"]) == (1024, 64, "bfloat16")
 print(measured["gpu"], measured["date"])
-print(f"most memory beyond the inputs: operations {held['naive'] / 1e9:.1f} GB,")
-print(f"                               kernels    {held['kernel'] / 1e6:.1f} MB")
+print(f"memory beyond the inputs, operations: {held['naive'] / 1e9:5.1f} GB")
+print(f"memory beyond the inputs, kernels:    {held['kernel'] / 1e6:5.1f} MB")
 
 # %% [markdown]
 r"""
@@ -284,7 +285,7 @@ The checks of this chapter run your kernels in the same way, and stop them *befo
 | place `at` | 4 | 5 | 6 | **7** |
 | `at < n`, with n = 7 | True | True | True | **False** |
 
-A masked load must still put *something* into lane 3, for a block has four lanes. `other=` says what. Without it the lane is undefined: 0 in the interpreter, anything on a GPU.
+A masked load must still put *something* into lane 3, for a block has four lanes. `other=` says what. Without it the lane is undefined: 0 in the interpreter, anything on a GPU, and NaN when one of our checks runs the kernel.
 """
 
 
@@ -301,6 +302,21 @@ out = torch.full((8,), -1.0, device=device)
 masked_square_kernel[(2,)](memory[:7], out, 7, BLOCK=4)
 print(out.tolist())
 assert out[7] == -1
+
+# %% [markdown]
+r"""
+Here is the same kernel at work on 42 numbers, in blocks of 16. On the picture, ← and → go from program to program, ↑ and ↓ from one load or store to the next. **How many lanes of the last program are masked? And with "all programs": does any place of out belong to two of them?**
+"""
+
+# %%
+numbers = dict(x=torch.arange(42.0), out=torch.zeros(42), n=42, BLOCK=16)
+mine = dict(kernel=masked_square_kernel, grid=(3,), arguments=numbers)
+step_programs(program=2, **mine) if mode == "interpreter" else step_programs("vector", program=2)
+
+# %% [markdown]
+r"""
+You should have found 6 masked lanes, since 42 = 2 · 16 + 10, and one program for each place. In the interpreter you can look at any kernel in this way, also at those that you write for the exercises.
+"""
 
 # %% [markdown] tags=["exercise"]
 r"""
@@ -329,19 +345,6 @@ def scale_add_kernel(x_ptr, y_ptr, out_ptr, n, a, BLOCK: tl.constexpr):
 
 # %% tags=["exercise"]
 check("9.1", scale_add_kernel)
-
-# %% [markdown]
-r"""
-When you have written it, watch such a kernel at work. Below is `out = x + y` with 42 numbers and BLOCK = 16, every load and store noted. On the picture, ← and → go from program to program, ↑ and ↓ from one access to the next. **How many lanes of the last program are masked? And with "all programs": is there an element of out that two programs store?**
-"""
-
-# %%
-step_programs("vector", program=2)
-
-# %% [markdown]
-r"""
-You should have found 6 masked lanes, since 42 = 2 · 16 + 10, and one program for each element. A kernel of your own goes in as well: `step_programs(kernel=scale_add_kernel, grid=(2,), arguments=dict(x=x, y=y, out=out, n=5, a=2.0, BLOCK=4))`.
-"""
 
 # %% [markdown]
 r"""
@@ -478,11 +481,47 @@ check("9.2", softmax_kernel)
 r"""
 This kernel is already *fused*: in PyTorch a stable softmax by hand is five operations (maximum, difference, exponential, sum, quotient), each through memory. Here the row comes in once and goes out once.
 
-## Tiles, and tl.dot
+## Tiles
 
-A matrix product $C = AB$ shows how to save loads. Number (r, c) of $C$ needs row r of $A$ and column c of $B$. If every number of $C$ had a program of its own, then row r of $A$ would be fetched once for each column. So a program takes a whole **tile** of $C$, and shares what it fetches among all numbers of the tile. It walks along the inner axis in steps: a tile of $A$, a tile of $B$, their product added to an accumulator that stays on the chip.
+A table of products, $c_{rk} = a_r\, b_k$, of 36 numbers $a$ and 40 numbers $b$. One by one, each of the 1,440 products fetches two numbers: 2,880 loads. But a program that owns a **tile** of 16 by 16 products needs only 16 numbers of $a$ and 16 of $b$, and makes 256 products of them. There are 3 by 3 such tiles, so each $a$ and each $b$ is loaded three times: 228 loads in all. Tiles are there to share what is fetched.
 
-Grids may have two axes: `tl.program_id(0)` and `tl.program_id(1)` are the tile's row and column.
+The grid has two axes now: `tl.program_id(0)` is the tile's row, `tl.program_id(1)` its column.
+"""
+
+
+# %%
+@triton.jit
+def outer_kernel(a_ptr, b_ptr, c_ptr, m, n, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+    r = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    k = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    a = tl.load(a_ptr + r, mask=r < m, other=0.0)
+    b = tl.load(b_ptr + k, mask=k < n, other=0.0)
+    inside = (r < m)[:, None] & (k < n)[None, :]
+    tl.store(c_ptr + r[:, None] * n + k[None, :], a[:, None] * b[None, :], mask=inside)
+
+
+a, b = torch.arange(36.0, device=device), torch.arange(40.0, device=device)
+c = torch.zeros(36, 40, device=device)
+tables = dict(a=a, b=b, c=c, m=36, n=40, ROWS=16, COLUMNS=16)
+outer_kernel[(3, 3)](*tables.values())
+assert torch.equal(c, torch.outer(a, b))
+
+# %% [markdown]
+r"""
+Its nine programs, one after the other. **Which of them load `a[0]`? Click on it to ask.** Then look at the programs of the last row and column: how much of their tiles exists?
+"""
+
+# %%
+mine = dict(kernel=outer_kernel, grid=(3, 3), arguments=tables)
+step_programs(program=4, **mine) if mode == "interpreter" else step_programs("matmul")
+
+# %% [markdown]
+r"""
+You should have seen three: (0, 0), (0, 1) and (0, 2), one for each tile in that row. At the edges 4 of 16 rows are left, and 8 of 16 columns.
+
+## Matrix products, and tl.dot
+
+In a matrix product $C = AB$, number (r, c) of $C$ needs the whole row r of $A$ and the whole column c of $B$. The tiles are as before, and one thing is new: a program walks along the inner axis in steps. In each step it loads a tile of $A$ and a tile of $B$ and adds their product to an **accumulator**, which stays on the chip until the end.
 """
 
 # %% tags=["predict"]
@@ -501,11 +540,11 @@ predict(
 
 # %% [markdown]
 r"""
-For example: $A$ (36, 20), $B$ (20, 40), tiles of 16 by 16. $C$ is (36, 40), so there are 3 by 3 programs. Program (1, 1) owns the rows and columns 16 to 31 of $C$; it needs these rows of $A$ and these columns of $B$. The inner axis has 20 places, so it takes two steps, one of 16 and one of 4. The programs at the edges own tiles of which a part does not exist.
+The inner axis has an end too. If it has 20 places and a step takes 16, the second step has 4 real ones, and the other 12 must be filled with what does nothing in a sum of products.
 
 `tl.dot(a, b)` multiplies two tiles, on a GPU in its matrix units, the *tensor cores*. It has three rules:
 
-* Each side of a tile has at least 16 numbers, and both factors have the same dtype. So tails are filled: with 0, which adds nothing to a sum of products.
+* Each side of a tile has at least 16 numbers, and both factors have the same dtype.
 * Products of 16-bit factors are summed in **float32**, and the accumulator should be float32 too.
 * Factors of float32 are rounded on a GPU to 10 bits (TF32) if nobody objects. `input_precision="ieee"` objects.
 
@@ -585,15 +624,7 @@ check("9.3", matmul_kernel)
 
 # %% [markdown]
 r"""
-When you have it, look at all nine programs of the example. **Which of them load `a[0, 0]`? Click on it to ask.**
-"""
-
-# %%
-step_programs("matmul", program=4)
-
-# %% [markdown]
-r"""
-You should have seen three: the programs (0, 0), (0, 1) and (0, 2), one for each tile in that row of $C$. Every number of $A$ is loaded by three programs, and every number of $C$ stored by one.
+When you have it, choose "a matrix product in tiles" in the last widget, and go through its nine programs.
 """
 
 # %% [markdown]
@@ -714,7 +745,7 @@ You have all the parts. A program of attention owns a tile of queries, and walks
 | `logits.amax(-1)`, `p.sum(-1)` | `tl.max(logits, 1)`, `tl.sum(p, 1)` |
 | divide and return | divide once, then store out and lse |
 
-Here runs the loop of the library's kernel, recorded in the interpreter: 11 tokens, tiles of 4 queries and 4 keys (the interpreter takes tiles that small). Its exponentials are powers of 2, for a reason that comes next; nothing else differs. It starts with query 9, before the first step. **Step through it, and before each step say whether m will move.** Then switch off the rescaling and do it again; at last set the inputs to "early", where the largest logits come first.
+Here runs the loop of the library's kernel, recorded in the interpreter: 11 tokens, tiles of 4 queries and 4 keys (the interpreter takes tiles that small). Its exponentials are powers of 2, for a reason that comes next; nothing else differs. It starts with query 9, before the first step. **Step through it, and before each step say whether m will move.** Then tick "also without rescale" and go through it again; at last choose the inputs with the largest logits first.
 """
 
 # %%
@@ -722,7 +753,7 @@ step_loop()
 
 # %% [markdown]
 r"""
-You should have seen three steps, since query 9 sees keys 0 to 9. Whenever $m$ rises, $l$ and acc shrink by the same factor, and out so far is attention over the keys read so far. Without the rescaling the numbers go wrong in the first step in which $m$ moves. And with "early" inputs $m$ never moves again after the first tile, so the mistake changes nothing: **a test whose largest logit comes first cannot see it.**
+You should have seen three steps, since query 9 sees keys 0 to 9. Whenever $m$ rises, $l$ and acc shrink by the same factor, and out so far is attention over the keys read so far. Without the rescaling the numbers go wrong in the first step in which $m$ moves. And with the largest logits first $m$ never moves again after the first tile, so the mistake changes nothing: **a test whose largest logit comes first cannot see it.**
 """
 
 # %% tags=["predict"]
@@ -766,9 +797,9 @@ predict(
 
 # %%
 logits = torch.tensor([2.0, 1.0, 4.0, 1.0], dtype=torch.float64)
-m = logits.max() * 1.4426950408889634
-l = torch.exp2(logits * 1.4426950408889634 - m).sum()  # noqa: E741
-for name, lse in (("right", (m + l.log2()) * 0.6931471805599453), ("mixed", m + l.log())):
+m = logits.max() * math.log2(math.e)
+l = torch.exp2(logits * math.log2(math.e) - m).sum()  # noqa: E741
+for name, lse in (("right", (m + l.log2()) * math.log(2)), ("mixed", m + l.log())):
     print(f"{name}: lse {lse:.3f}, probabilities add up to {(logits - lse).exp().sum():.2f}")
 assert round(float((logits - lse).exp().sum()), 2) == 0.17
 
@@ -1080,26 +1111,26 @@ predict(
 
 # %% [markdown]
 r"""
-Count it in the real thing: 64 tokens, windows 32 and 8, tiles of 16 by 16. The last program owns queries 48 to 63. Together they see $16 + 32 - 1 = 47$ first keys, which make three tiles, and $16 + 8 - 1 = 23$ second keys.
+Count it in the real thing: 32 tokens, windows 16 and 4, tiles of 16 by 16. The second program owns queries 16 to 31. Together they see $16 + 16 - 1 = 31$ first keys, which make two tiles, and $16 + 4 - 1 = 19$ second keys.
 """
 
 # %%
 if mode == "interpreter":
-    q, k1, k2, v1, v2 = torch.randn(5, 1, 1, 64, 16, generator=generator)
+    q, k1, k2, v1, v2 = torch.randn(5, 1, 1, 32, 16, generator=generator)
     tiles = Blocks(rows=16, keys=16, d=16, dv=16)
-    options = dict(w1=32, w2=8, causal=True, scale=0.25, blocks=tiles)
+    options = dict(w1=16, w2=4, causal=True, scale=0.25, blocks=tiles)
     with tracing(k1=k1, k2=k2) as trace:
         trilinear_forward(q, k1, k2, v1, v2, **options)
     read = {"k1": 0, "k2": 0}
     for access in trace.accesses:
-        if access.program == (3, 0, 0) and access.tensor in read:
+        if access.program == (1, 0, 0) and access.tensor in read:
             read[access.tensor] += int((access.elements >= 0).sum()) // 16
-    print("rows that program 3 loads:", read)
-    assert read == {"k1": 47, "k2": 3 * 23}
+    print("keys that program 1 loads:", read)
+    assert read == {"k1": 31, "k2": 2 * 19}
 
 # %% [markdown]
 r"""
-Each first key once, each second key once for each of three tiles.
+Each first key once, each second key once for each of the two tiles.
 
 ## How exact is it?
 
@@ -1107,7 +1138,7 @@ Each first key once, each second key once for each of three tiles.
 """
 
 # %%
-x = [torch.randn(1, h, 24, 32, generator=generator) for h in (4, 2, 2, 2, 2)]
+x = [torch.randn(1, h, 24, 32, generator=generator) for h in (2, 1, 1, 1, 1)]
 for dtype in (torch.float32, torch.float16, torch.bfloat16):
     given = [t.to(device, dtype) for t in x]
     exact = trilinear_attention(*[t.double() for t in given], w1=12, w2=4)
@@ -1120,21 +1151,22 @@ for dtype in (torch.float32, torch.float16, torch.bfloat16):
 
 # %% [markdown]
 r"""
-In the interpreter bfloat16 is computed in float32 and rounded at the end, so the last line says little here. The honest numbers come from a GPU. All shapes recorded there, the largest error of each dtype:
+In the interpreter bfloat16 is computed in float32 and rounded at the end, so the last line says little here. The honest numbers come from a GPU. For 128 tokens without windows, and beside them what the plain formulas give if every product and sum is rounded to the dtype:
 """
 
 # %%
 print(measured["gpu"], measured["date"], "torch", measured["versions"]["torch"])
-print("forward pass            kernel   reference   every step in that dtype")
-for dtype, largest in measured["largest"].items():
-    columns = [largest[f"{side}_forward"] for side in ("kernel", "reference", "plain")]
-    print(f"{dtype:20}" + "".join(f"{error:11.1e}" for error in columns))
+print("               kernel   reference   all in that dtype")
+for row in measured["errors"]:
+    if (row["form"], row["s"]) == ("trilinear", 128):
+        errors = [row[side]["forward"] for side in ("kernel", "reference", "plain")]
+        print(f"{row['dtype']:10}" + "".join(f"{error:11.1e}" for error in errors))
 
 # %% tags=["predict"]
 predict(
     "In float16 the kernel's error is above that of the reference, in float32 they are nearly equal. Why?",
     {
-        "The kernel sums in float16": "Its accumulators are float32, in all dtypes. The third column shows what happens otherwise.",
+        "The kernel sums in float16": "Its accumulators are float32, in all dtypes. The last column shows what happens otherwise.",
         "The rescaling of the online softmax adds an error in each step": "It does so in float32 too, where hardly a difference is left.",
         "The kernel rounds the merged queries and the weights to float16 before tl.dot": (
             "right",

@@ -89,6 +89,17 @@ WRONG = {
         "dot counted",
         "the dot behind the block as one of its letters",
     ),
+    "09": Wrong(
+        "9.2",
+        """row = tl.program_id(0)
+    column = tl.arange(0, BLOCK)
+    inside = column < columns
+    x = tl.load(x_ptr + row * x_row + column * x_column, mask=inside, other=0.0).to(tl.float32)
+    p = tl.exp(x - tl.max(x, 0))
+    tl.store(out_ptr + row * out_row + column * out_column, p / tl.sum(p, 0), mask=inside)""",
+        "0 in the tail",
+        "0 is an ordinary logit",
+    ),
     "10": Wrong(
         "10.2",
         """probs = logits.exp() / lse.exp()[..., None, None]
