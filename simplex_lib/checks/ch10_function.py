@@ -92,6 +92,18 @@ FUNCTION = Exercise(
             "stand among the arguments, and the other way round.",
         ),
         Wrong(
+            "dq and dk2 exchanged",
+            function(order=lambda dq, dk1, dk2, dv1, dv2: (dk2, dk1, dq, dv1, dv2)),
+            "backward returns dk2 where q stands among the arguments, and dq where k2 stands. "
+            "Their shapes are alike, so autograd cannot notice.",
+        ),
+        Wrong(
+            "dq and dk1 exchanged",
+            function(order=lambda dq, dk1, dk2, dv1, dv2: (dk1, dq, dk2, dv1, dv2)),
+            "backward returns dk1 where q stands among the arguments, and dq where k1 stands. "
+            "Their shapes are alike, so autograd cannot notice.",
+        ),
+        Wrong(
             "keys exchanged on the way",
             function(given=answers.exchanged),
             "The kernels of the backward pass get k2 in the place of k1 and k1 in that of k2.",
@@ -105,6 +117,11 @@ FUNCTION = Exercise(
             "delta forgotten",
             function(delta=lambda dout, out, dlse: -dlse),
             "dv1 and dv2 are right, and the kernels get a delta without the sum of dout · out.",
+        ),
+        Wrong(
+            "delta negative",
+            function(delta=lambda dout, out, dlse: -(dout * out).sum(-1) - dlse),
+            "dv1 and dv2 are right. The sum of dout · out has the wrong sign in your delta.",
         ),
         Wrong(
             "delta averaged",
@@ -172,6 +189,8 @@ FUNCTION = Exercise(
         Wrong("too much kept", function(more=answers.probabilities), "Refused."),
         Wrong("saved past autograd", function(keep=answers.detached), "Refused."),
         Wrong("backward changes what it reads", function(delta=answers.delta_in_place), "Refused."),
+        Wrong("list of results", function(results=lambda ctx, out, lse: [out, lse]), "Refused."),
+        Wrong("no function", answers.Plain, "Refused."),
         Wrong("results", function(results=lambda ctx, out, lse: out), "Refused."),
         Wrong("out without a gradient", function(results=answers.marked_out), "Refused."),
         Wrong(

@@ -35,11 +35,17 @@ def apply_to(
     b, h, s, d = inputs["q"].shape
     kernels = kernels or Kernels(b, h, s, d, inputs["v1"].shape[-1])
     found = answer.apply(*leaves.values(), scale, kernels)
-    if isinstance(found, Tensor) or not isinstance(found, (tuple, list)) or len(found) != 2:
-        how_many = f"{len(found)} things" if isinstance(found, (tuple, list)) else "one thing"
-        how_many = "nothing" if found is None else how_many
+    if isinstance(found, list):
         raise Rejected(
-            "results", f"forward should return two tensors, out and lse; yours returns {how_many}."
+            "list of results",
+            "forward returns a list. Autograd looks for tensors in a tuple, and one in a list gets "
+            "no graph: return out, lse.",
+        )
+    if not isinstance(found, tuple) or len(found) != 2:
+        some = f"{len(found)} things" if isinstance(found, tuple) else "one thing"
+        some = "nothing" if found is None else some
+        raise Rejected(
+            "results", f"forward should return two tensors, out and lse; yours returns {some}."
         )
     out, lse = found
     for name, x, shape in (("out", out, inputs["v1"].shape), ("lse", lse, (b, h, s))):
@@ -62,19 +68,16 @@ def apply_to(
     return Pass(out, lse, wanting, leaves, kernels)
 
 
-def gradients_of(
-    made: Pass, outputs: list[Tensor], arriving: list[Tensor], *, none: bool = False, **how: Any
-) -> list[Tensor]:
+def gradients_of(made: Pass, loss: Tensor, *, none: bool = False, **how: Any) -> list[Tensor]:
     """Of the inputs that need one. none: None counts as 0."""
     try:
-        found = torch.autograd.grad(
-            outputs, list(made.leaves.values()), arriving, allow_unused=True, **how
-        )
+        found = torch.autograd.grad(loss, list(made.leaves.values()), allow_unused=True, **how)
     except RuntimeError as error:
         raise _in_words(error) from error
     for name, x in zip(made.leaves, found, strict=True):
         if x is None and not none:
-            only = "" if len(made.leaves) == 5 else f"Only {in_a_row(made.leaves)} need one here. "
+            need = "needs" if len(made.leaves) == 1 else "need"
+            only = f"Only {in_a_row(made.leaves)} {need} one here. " if len(made.leaves) < 5 else ""
             raise Rejected(
                 "None for a needed gradient",
                 f"backward returns None for {name}, which needs a gradient. {only}"
@@ -90,10 +93,11 @@ def _in_words(error: RuntimeError) -> Exception:
     text = str(error)
     if "incorrect number of gradients" in text:
         got = text.rsplit("got ", 1)[-1].rstrip(") ")
+        counted = "one thing (a list is one, and so is None)" if got == "1" else f"{got} things"
         return Rejected(
             "number of gradients",
-            f"apply was called with 7 arguments and backward returns {got}. It owes one thing to "
-            "each argument: None to those that are no tensors, scale and kernels.",
+            f"apply was called with 7 arguments, and backward returns {counted}. It owes one "
+            "thing to each argument: None to those that are no tensors, scale and kernels.",
         )
     if "invalid gradient at index" in text:
         at, shapes = text.split("at index ")[1].split(" - got ")

@@ -162,6 +162,12 @@ GRADIENTS = Exercise(
             "derivatives.",
         ),
         Wrong(
+            "scale twice in the keys",
+            slips.ScaleTwiceInKeys(),
+            "All is right but dk1 and dk2, which carry the scale twice. That happens where q is "
+            "multiplied by it at the beginning and dS once more.",
+        ),
+        Wrong(
             "scale in the values' gradients",
             slips.ScaledValues(),
             "dq, dk1 and dk2 are right. dv1 and dv2 are multiplied by scale, and the output "
@@ -192,6 +198,18 @@ GRADIENTS = Exercise(
             "keys together, so one delta belongs to a query, not one to each (i, k).",
         ),
         Wrong(
+            "delta over the queries",
+            slips.DeltaOverQueries(),
+            "Your delta sums over the queries, one for each pair (j, k). Each query has a softmax "
+            "of its own, and one delta for all its pairs.",
+        ),
+        Wrong(
+            "diagonal alone",
+            slips.Diagonal(),
+            "dv1 and dv2 are right; dS is P (1 − P) dP in yours. That is what a logit does to its "
+            "own probability. It lowers all the others of its query, too.",
+        ),
+        Wrong(
             "delta not weighted",
             slips.PlainDelta(),
             "Your delta is the plain sum of dP over the pairs; each dP counts with its "
@@ -208,6 +226,18 @@ GRADIENTS = Exercise(
             slips.SecondAlone(),
             "The probabilities are normalised over the second key alone, so every first key has a "
             "unit of its own. (delta is one number for a query, as it should be.)",
+        ),
+        Wrong(
+            "softmax over j alone",
+            slips.FirstAlone(),
+            "The probabilities are normalised over the first key alone, so every second key has a "
+            "unit of its own. (delta is one number for a query, as it should be.)",
+        ),
+        Wrong(
+            "softmax over the queries",
+            slips.OverQueries(),
+            "The probabilities are normalised over the queries. A query shares one unit among its "
+            "pairs.",
         ),
         Wrong(
             "softmax and delta over k alone",
@@ -238,6 +268,11 @@ GRADIENTS = Exercise(
             slips.Strict(),
             "In your mask a query does not see its own position; it may. Query 0 has nothing left, "
             "and a softmax over nothing is NaN.",
+        ),
+        Wrong(
+            "hidden logits 0",
+            slips.HiddenZero(),
+            "Hidden logits are 0 in yours, and e to the power of 0 is 1: hidden pairs get a share.",
         ),
         Wrong(
             "finite mask",

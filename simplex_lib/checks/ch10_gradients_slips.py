@@ -17,21 +17,22 @@ einsum = torch.einsum
 class ByHand:
     """dq, dk1, dk2, dv1, dv2 of causal attention over pairs."""
 
-    logit_power, gradient_power, value_power = 1, 1, 0  # of the scale
+    logit_power, powers = 1, (1, 1, 1, 0, 0)  # of the scale: in the logits, in the gradients
     hidden = -math.inf
 
     def __call__(
         self, q: Tensor, k1: Tensor, k2: Tensor, v1: Tensor, v2: Tensor, dout: Tensor, scale: float
     ) -> tuple[Tensor, ...]:
-        self.factor = scale = self.scale(scale, q)
+        scale = self.scale(scale, q)
         logits = scale**self.logit_power * einsum("bhid,bhjd,bhkd->bhijk", q, k1, k2)
         probs = self.probs(logits, self.visible(q.shape[2]))
         dprobs = self.dprobs(dout, v1, v2)
-        dlogits = scale**self.gradient_power * self.dlogits(probs, dprobs)
+        dlogits = self.dlogits(probs, dprobs)
         dq = einsum("bhijk,bhjd,bhkd->bhid", dlogits, k1, k2)
         keys = self.pair(dlogits, q, k1, k2)
         values = self.of_values(probs, dprobs, dlogits, dout, v1, v2)
-        return self.order(dq, *keys, *(scale**self.value_power * x for x in values))
+        found = zip((dq, *keys, *values), self.powers, strict=True)
+        return self.order(*(scale**power * x for x, power in found))
 
     def scale(self, scale: float, q: Tensor) -> float:
         return scale
@@ -79,7 +80,7 @@ class PrintedIndex(ByHand):
 
 
 class NoGradientScale(ByHand):
-    gradient_power = 0
+    powers = (0, 0, 0, 0, 0)
 
 
 class NoLogitScale(ByHand):
@@ -87,30 +88,31 @@ class NoLogitScale(ByHand):
 
 
 class NoScale(ByHand):
-    logit_power = gradient_power = 0
+    logit_power, powers = 0, (0, 0, 0, 0, 0)
 
 
 class ScaleLostInQ(ByHand):
-    def order(self, dq: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
-        return dq / self.factor, *others
+    powers = (0, 1, 1, 0, 0)
 
 
 class ScaleLostInK1(ByHand):
-    def order(self, dq: Tensor, dk1: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
-        return dq, dk1 / self.factor, *others
+    powers = (1, 0, 1, 0, 0)
 
 
 class ScaleLostInK2(ByHand):
-    def order(self, dq: Tensor, dk1: Tensor, dk2: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
-        return dq, dk1, dk2 / self.factor, *others
+    powers = (1, 1, 0, 0, 0)
 
 
 class ScaleTwice(ByHand):
-    gradient_power = 2
+    powers = (2, 2, 2, 0, 0)
+
+
+class ScaleTwiceInKeys(ByHand):
+    powers = (1, 2, 2, 0, 0)
 
 
 class ScaledValues(ByHand):
-    value_power = 1
+    powers = (1, 1, 1, 1, 1)
 
 
 class OwnScale(ByHand):
@@ -133,6 +135,16 @@ class DeltaOverFirst(ByHand):
         return (probs * dprobs).sum(-2, keepdim=True)
 
 
+class DeltaOverQueries(ByHand):
+    def delta(self, probs: Tensor, dprobs: Tensor) -> Tensor:
+        return (probs * dprobs).sum(2, keepdim=True)
+
+
+class Diagonal(ByHand):
+    def dlogits(self, probs: Tensor, dprobs: Tensor) -> Tensor:
+        return probs * (1 - probs) * dprobs
+
+
 class PlainDelta(ByHand):
     def delta(self, probs: Tensor, dprobs: Tensor) -> Tensor:
         return dprobs.sum((-2, -1), keepdim=True)
@@ -146,6 +158,16 @@ class MeanDelta(ByHand):
 class SecondAlone(ByHand):
     def softmax(self, logits: Tensor) -> Tensor:
         return logits.softmax(-1).nan_to_num(0.0)  # a hidden first key has nothing to share
+
+
+class FirstAlone(ByHand):
+    def softmax(self, logits: Tensor) -> Tensor:
+        return logits.softmax(-2).nan_to_num(0.0)
+
+
+class OverQueries(ByHand):
+    def softmax(self, logits: Tensor) -> Tensor:
+        return logits.softmax(2).nan_to_num(0.0)
 
 
 class SecondAloneThroughout(SecondAlone, DeltaOverSecond):
@@ -170,6 +192,10 @@ class FirstNotCausal(ByHand):
 class Strict(ByHand):
     def past(self, s: int) -> Tensor:
         return torch.ones(s, s, dtype=torch.bool).tril(-1)
+
+
+class HiddenZero(ByHand):
+    hidden = 0.0
 
 
 class FiniteMask(ByHand):

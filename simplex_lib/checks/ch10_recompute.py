@@ -96,6 +96,11 @@ def _over_tile(logits: Tensor, _: Tensor) -> Tensor:
     return logits.flatten(-2).softmax(-1).view_as(logits)
 
 
+def _once_more(logits: Tensor, lse: Tensor) -> Tensor:
+    probs = probs_of(logits, lse)
+    return probs / probs.sum((-2, -1), keepdim=True)
+
+
 def _over_second(logits: Tensor, _: Tensor) -> Tensor:
     return logits.softmax(-1)
 
@@ -132,6 +137,12 @@ RECOMPUTE = Exercise(
             "The softmax of the layer runs over all pairs; what lies outside the tile is in lse.",
         ),
         Wrong(
+            "normalised once more",
+            answer(_once_more),
+            "e to the power of logit − lse is right, and you divide it by its sum over the tile. "
+            "The tile holds some of the pairs; its probabilities need not sum to 1.",
+        ),
+        Wrong(
             "normalised over k alone",
             answer(_over_second),
             "The softmax runs over the second keys of the tile alone, and lse is not used.",
@@ -165,6 +176,17 @@ RECOMPUTE = Exercise(
             answer(lambda logits, lse: probs_of(logits, lse / LN_2)),
             "lse is divided by ln 2, which brings it to base 2, while the logits are natural: two "
             "bases in one difference.",
+        ),
+        Wrong(
+            "ln 2 for its inverse",
+            answer(lambda logits, lse: ((logits - lse[..., None, None]) * LN_2).exp2()),
+            "You raise 2 to the power of (logit − lse) · ln 2. e to the power of x is 2 to the "
+            "power of x / ln 2.",
+        ),
+        Wrong(
+            "base 2 in the exponent, e below",
+            answer(lambda logits, lse: ((logits - lse[..., None, None]) / LN_2).exp()),
+            "The exponent is brought to base 2, and it is e that is raised to it.",
         ),
         Wrong(
             "divided by lse",
@@ -220,6 +242,23 @@ RECOMPUTE = Exercise(
             "delta without out",
             answer(delta=lambda out, dout: dout.sum(-1)),
             "The probabilities are right. Your delta is the sum of dout, and out is missing in it.",
+        ),
+        Wrong(
+            "delta of out with itself",
+            answer(delta=lambda out, dout: (out * out).sum(-1)),
+            "The probabilities are right. Your delta is the sum of out · out, and dout is missing "
+            "in it.",
+        ),
+        Wrong(
+            "delta of absolute values",
+            answer(delta=lambda out, dout: (out * dout).abs().sum(-1)),
+            "The probabilities are right. Your delta sums absolute values of out · dout.",
+        ),
+        Wrong(
+            "delta of lengths",
+            answer(delta=lambda out, dout: out.norm(dim=-1) * dout.norm(dim=-1)),
+            "The probabilities are right. Your delta is the length of out times that of dout, "
+            "without the angle between them.",
         ),
         Wrong(
             "product of two sums",
