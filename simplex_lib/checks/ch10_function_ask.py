@@ -57,6 +57,7 @@ def ask_function(answer: Any, arguments: Mapping[str, Any]) -> Any:
     rules.require_watched(answer, inputs, scale, dout)
     rules.require_once(answer, inputs, scale)
     rules.require_training(answer, inputs, scale)
+    rules.require_gradcheck(answer, inputs, scale)
     return results
 
 

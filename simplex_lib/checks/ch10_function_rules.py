@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.gradcheck import GradcheckError
 
 from simplex_lib.checks.ch10_function_kernels import INPUTS, Kernels
 from simplex_lib.checks.ch10_function_pass import (
@@ -287,3 +288,21 @@ def require_training(answer: Any, inputs: Mapping[str, Tensor], scale: float) ->
             "The function by itself is right. A layer that is built on it, whose heads are split "
             "by a transpose, has other weights after one step than it should have.",
         )
+
+
+def require_gradcheck(answer: Any, inputs: Mapping[str, Tensor], scale: float) -> None:
+    """Finite differences, where there are few numbers; the first use loads a part of PyTorch."""
+    leaves = [x.detach().clone().requires_grad_() for x in inputs.values()]
+    if sum(x.numel() for x in leaves) > 20:
+        return
+    b, h, s, d = inputs["q"].shape
+    kernels = Kernels(b, h, s, d, inputs["v1"].shape[-1])
+
+    def run(*leaves: Tensor) -> Any:
+        return answer.apply(*leaves, scale, kernels)
+
+    try:
+        torch.autograd.gradcheck(run, leaves, check_undefined_grad=False)
+    except GradcheckError as error:
+        text = " ".join(str(error).split())[:300]
+        raise Rejected("gradcheck", f"torch.autograd.gradcheck says: {text}") from error

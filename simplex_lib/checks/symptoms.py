@@ -341,4 +341,84 @@ SYMPTOMS = (
         "Call it twice with a new generator of seed 0 and compare, then twice with one generator.",
         ("seed", "generator", "random", "manual_seed", "repeatable"),
     ),
+    Symptom(
+        "My gradients by hand differ from autograd's",
+        (
+            "The factor of the logits (scale) is missing in dq, dk1 and dk2: the way back through "
+            "a product meets every factor of it once.",
+            "delta, the mean of dP under P over all pairs of a query, was not subtracted, or was "
+            "taken over one key alone.",
+            "A sum runs over the letter of the result: what stands on the left is not summed over.",
+            "q was multiplied by the scale at the beginning, so that dq is the gradient of scale "
+            "times q.",
+        ),
+        "Sum dS over all pairs of one query: it must be 0. Then look which of the five are right: "
+        "dv1 and dv2 depend on P alone, dq, dk1 and dk2 on dS too.",
+        ("einsum", "backward", "formula", "scale", "delta", "wrong", "softmax"),
+    ),
+    Symptom(
+        "gradcheck fails",
+        (
+            "The inputs are float32: the nudge of 1e-6 drowns in rounding. gradcheck wants float64.",
+            "backward returns its gradients in another order than the arguments of forward.",
+            "An output that backward knows nothing of, such as lse, looks differentiable: use its "
+            "gradient, or ctx.mark_non_differentiable.",
+            "Something random, or something changed in place, lies between two calls.",
+        ),
+        "Read its two matrices, numerical and analytical: rows are inputs, columns outputs. One "
+        "factor everywhere, zeros, or two blocks exchanged say which line it is. Check one input "
+        "at a time: requires_grad for that one alone.",
+        ("autograd", "function", "backward", "numerical", "jacobian", "float64", "finite"),
+    ),
+    Symptom(
+        "An autograd function is right by itself and wrong in a model",
+        (
+            "The gradient that arrives is not contiguous: that of a sum is one number with strides "
+            "0, and heads that are joined by a transpose send one back that is turned round.",
+            "The inputs are not contiguous: heads were split by a transpose.",
+            "Tensors are kept on the class or in a global, so that a second layer overwrites those "
+            "of the first.",
+            "None came back for an input that needs a gradient: a parameter never learns.",
+        ),
+        "Compare the gradients of out.sum() with those of (out * torch.ones_like(out)).sum(): they "
+        "are the same numbers in another layout. Then call it twice before the first backward.",
+        ("layer", "custom", "ctx", "save_for_backward", "strides", "contiguous", "expanded"),
+    ),
+    Symptom(
+        "backward returned an incorrect number of gradients, or one of a wrong shape",
+        (
+            "backward owes one thing to each argument of forward (ctx not counted), None for "
+            "numbers, windows and functions.",
+            "They stand in another order than the arguments.",
+            "backward returns a list; it wants a tuple.",
+            "forward has two results, so backward gets two gradients after ctx.",
+        ),
+        "Write the arguments of forward in one line and what backward returns below it.",
+        ("function", "none", "tuple", "expected", "invalid", "index", "position", "autograd"),
+    ),
+    Symptom(
+        "Recomputed probabilities do not sum to 1",
+        (
+            "lse was stored in base 2, or half of it: m of a kernel that works with exp2 is in "
+            "base 2, the logarithm of its sum may not be.",
+            "The scale or the mask of the forward pass is missing when the logits are made again.",
+            "They are those of a tile: only over all pairs of a query they sum to 1.",
+            "lse belongs to another query: a stride or an offset is wrong.",
+        ),
+        "Sum over all pairs of one query, once with logits near 0 and once with 10 added to all. "
+        "If only the second is wrong, two bases were mixed.",
+        ("lse", "exp2", "log2", "backward", "base", "natural", "tile"),
+    ),
+    Symptom(
+        "A backward kernel gives other gradients from run to run, or twice too large",
+        (
+            "Two programs store to the same rows: one of them overwrites the other.",
+            "They add with atomics: the order changes, and with it the rounding.",
+            "Two kernels both compute a gradient, and both add all of it.",
+            "A second launch adds to an output that was not zero before, or overwrites the first.",
+        ),
+        "Ask of each gradient: which letter does it keep (i, j or k), and which program owns that "
+        "tile? Fill the outputs with NaN before a launch: what nobody owns stays NaN.",
+        ("race", "atomic", "kernel", "random", "nondeterministic", "doubled", "triton", "tile"),
+    ),
 )
