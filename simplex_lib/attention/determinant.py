@@ -2,7 +2,8 @@
 
 Read from the top: `determinant_attention` is the operation, `determinant_logits` the score,
 `as_trilinear` the reason why nothing else is needed: a determinant is two trilinear products, so
-this attention is trilinear attention on vectors twice as long.
+this attention is trilinear attention on vectors twice as long. The fused version is an option of
+simplex_lib/kernels/trilinear.py.
 
 The last axis is cut into chunks of three, x[0:3], x[3:6], ..., and the determinants of the chunks
 are added. One or two coordinates left over at the end are multiplied as in the trilinear score.
@@ -28,7 +29,13 @@ from simplex_lib.attention.trilinear import (
     trilinear_attention_with_lse,
     trilinear_logits,
 )
-from simplex_lib.errors import bind_axes, check_inputs, require_alike, require_groups
+from simplex_lib.errors import (
+    bind_axes,
+    check_inputs,
+    require_alike,
+    require_choice,
+    require_groups,
+)
 
 
 def determinant_attention(
@@ -99,9 +106,16 @@ def determinant_attention_with_lse(
     """
     size = check_trilinear(q, k1, k2, v1, v2, w1=w1, w2=w2, causal=causal, scale=scale)
     require_chunk(q=q)
+    require_choice("impl", impl, ("reference", "triton"))
     scale = 1 / math.sqrt(size["d"]) if scale is None else scale
+    if impl == "triton":  # imported here, so that the reference runs without triton
+        from simplex_lib.kernels.trilinear import trilinear_attention_triton
+
+        return trilinear_attention_triton(
+            q, k1, k2, v1, v2, w1=w1, w2=w2, causal=causal, scale=scale, determinant=True
+        )
     return trilinear_attention_with_lse(
-        *as_trilinear(q, k1, k2), v1, v2, w1=w1, w2=w2, causal=causal, scale=scale, impl=impl
+        *as_trilinear(q, k1, k2), v1, v2, w1=w1, w2=w2, causal=causal, scale=scale
     )
 
 

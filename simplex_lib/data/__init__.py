@@ -9,6 +9,9 @@ paper_blocks         the same at the size of the paper, trained on a GPU
 needle_training      2 and 4 needles with three kinds of attention, trained on a CPU
 block_pairs          2-simplicial attention on the block task, trained on a CPU
 kernels_correctness  errors and memory of the kernels on an H100
+determinant_kernels  two ways to give determinants to the forward kernel, timed on an H100
+races                one element and a thousand programs on an H100: a race, atomics, an owner
+loop_steps           local variables of the forward kernels, recorded in the interpreter
 multi_token_benchmark  the key-query convolution in two forms, measured
 
 Each file names its source, or the command that made it with machine, date, versions and seed.

@@ -6,8 +6,8 @@ trilinear_forward.py   its forward kernel
 trilinear_backward.py  its backward kernels
 tiles.py               what all of them share: rows, windows, block sizes, checks
 
-Read dot_product.py first. Determinant attention has no kernel of its own: it is the trilinear one
-on the vectors of `simplex_lib.attention.as_trilinear`.
+Read dot_product.py first. Determinant attention runs on the trilinear kernels too: forward with
+another merged query, backward on longer vectors.
 
 Importing this package decides how the kernels run, and so it needs triton: compiled on a GPU,
 in Triton's interpreter elsewhere. Modules are imported where they are needed, one by one.

@@ -13,6 +13,9 @@ that owns it, in a fixed order: a tile of rows for dq, a tile of j for dk1 and d
 two keys are alike, so the kernel for dk1 and dv1 runs a second time, with the roles exchanged, for
 dk2 and dv2.
 
+There is no kernel for determinants: their gradients are those of trilinear attention on the longer
+vectors of `as_trilinear`, folded back (see trilinear.py).
+
 Axes and rows: as in trilinear_forward.py. Source: arXiv:2507.02754, section 7; its kernels add up
 some of the gradients with atomics.
 """
@@ -220,6 +223,10 @@ def dkv_kernel(
     for k in tl.range(k_from, k_to):
         k2 = load_vector(k2_ptr + k * k2_strides[2], d, k2_strides[3], D)
         v2 = load_vector(v2_ptr + k * v2_strides[2], dv, v2_strides[3], DV)
+        if DOT == tl.float32:  # noqa: SIM300  # a sum for each k: one long sum loses digits
+            dk1_before, dv1_before = dk1, dv1
+            dk1 = tl.zeros((KEYS, D), tl.float32)
+            dv1 = tl.zeros((KEYS, DV), tl.float32)
         row_from = tl.maximum(i_from, k - window2[1]) * groups  # and that see k as well
         row_to = tl.minimum(i_to, k + window2[0]) * groups
         for first_row in tl.range(row_from, row_to, ROWS):
@@ -245,6 +252,9 @@ def dkv_kernel(
             dp = tl.dot(v1, tl.trans(merged_dout), input_precision="ieee")
             ds = p * (dp - delta[None, :])
             dk1 += tl.dot(ds.to(DOT), merged, input_precision="ieee")
+        if DOT == tl.float32:  # noqa: SIM300
+            dk1 += dk1_before
+            dv1 += dv1_before
 
     dk1_ptr += b * dk1_strides[0] + g * dk1_strides[1]
     dv1_ptr += b * dv1_strides[0] + g * dv1_strides[1]

@@ -9,6 +9,9 @@ i query, j first key, k second key, s sequence length, d head_dim.
 Source: arXiv:2507.02754, section 7 (merge one operand elementwise, then a matrix product, then an
 online softmax). Here j is the outer loop, so that a tile of k1 and v1 is loaded once for all k,
 and v2[k] is multiplied after the product with v1; nothing is added to k2 and v2.
+
+Determinants (section 5) differ in the merged query alone: det[q; k1; k2] = k1 . (k2 x q), so it is
+the cross product of k2 and q in each chunk of three: one term more, of turned copies.
 """
 
 import math
@@ -18,6 +21,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from simplex_lib.attention.determinant import chunks_and_rest, turn
 from simplex_lib.kernels.tiles import (
     LN_2,
     LOG2_E,
@@ -44,31 +48,57 @@ def trilinear_forward(
     w2: int | None,
     causal: bool,
     scale: float,
+    determinant: bool = False,
     blocks: Blocks | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Launch the kernel: out (b, h, s, dv) in the dtype of q, natural-log lse (b, h, s)."""
     (b, h, s, d), g, dv = q.shape, k1.shape[1], v1.shape[3]
     window1, window2 = (window_of(w, s, causal=causal) for w in (w1, w2))
-    if window1 < window2:  # the pairs are the same: tiles over the longer window, rows of the other
+    exchanged = window1 < window2
+    if exchanged:  # the pairs are the same: tiles over the longer window, rows of the other
         k1, v1, window1, k2, v2, window2 = k2, v2, window2, k1, v1, window1
     groups = h // g
     blocks = choose_blocks(s * groups, window1[0], d, dv, q.dtype) if blocks is None else blocks
     out = torch.empty(b, h, s, dv, dtype=stored_dtype(q.dtype), device=q.device)
     lse = torch.empty(b, h, s, dtype=torch.float32, device=q.device)
     grid = (math.ceil(s * groups / blocks.rows), g, b)
-    tensors = (q, k1, k2, v1, v2, out, lse)
-    launch(forward_kernel, grid, tensors, (s, groups, d, dv, window1, window2, scale), blocks)
+    merge = merged_factors(q, k2, exchanged=exchanged) if determinant else (q, k2, q, k2)
+    tensors = (*merge, k1, v1, v2, out, lse)
+    others = (s, groups, d, dv, window1, window2, scale)
+    launch(forward_kernel, grid, tensors, others, blocks, TWO_TERMS=determinant)
     return out.to(q.dtype), lse
+
+
+def merged_factors(q: Tensor, k2: Tensor, *, exchanged: bool) -> tuple[Tensor, ...]:
+    """q, k2, q_other, k2_other: the merged query of determinants is q * k2 - q_other * k2_other.
+
+    That is the cross product of k2 and q; with exchanged, of q and k2, since a determinant changes
+    its sign with two of its rows. Coordinates left over stand in the first term only.
+    """
+    one, two = (2, 1) if exchanged else (1, 2)
+    (a, a_rest), (c, c_rest) = chunks_and_rest(q), chunks_and_rest(k2)
+    factors = (
+        (turn(a, two), a_rest),
+        (turn(c, one), c_rest),
+        (turn(a, one), torch.zeros_like(a_rest)),
+        (turn(c, two), c_rest),
+    )
+    # copies: a kernel that turned what it loads would load every number by itself
+    return tuple(torch.cat(pair, -1) for pair in factors)
 
 
 @triton.jit
 def forward_kernel(
     q_ptr,
     q_strides,
-    k1_ptr,
-    k1_strides,
     k2_ptr,
     k2_strides,
+    q_other_ptr,
+    q_other_strides,
+    k2_other_ptr,
+    k2_other_strides,
+    k1_ptr,
+    k1_strides,
     v1_ptr,
     v1_strides,
     v2_ptr,
@@ -89,6 +119,7 @@ def forward_kernel(
     D: tl.constexpr,
     DV: tl.constexpr,
     DOT: tl.constexpr,
+    TWO_TERMS: tl.constexpr,
 ):
     """One program: ROWS rows of one key head, all pairs they see."""
     g, b = tl.program_id(1).to(tl.int64), tl.program_id(2).to(tl.int64)
@@ -99,6 +130,10 @@ def forward_kernel(
     head = g * groups + row % groups
     q_at = b * q_strides[0] + head * q_strides[1] + i.to(tl.int64) * q_strides[2]
     q = load_tile(q_ptr, q_at, row_ok, d, q_strides[3], D).to(tl.float32)
+    if TWO_TERMS:
+        q_at = b * q_other_strides[0] + head * q_other_strides[1] + i * q_other_strides[2]
+        q_other = load_tile(q_other_ptr, q_at, row_ok, d, q_other_strides[3], D).to(tl.float32)
+        k2_other_ptr += b * k2_other_strides[0] + g * k2_other_strides[1]
     k1_ptr += b * k1_strides[0] + g * k1_strides[1]
     k2_ptr += b * k2_strides[0] + g * k2_strides[1]
     v1_ptr += b * v1_strides[0] + g * v1_strides[1]
@@ -122,8 +157,12 @@ def forward_kernel(
         for k in tl.range(k_from, k_to):
             k2 = load_vector(k2_ptr + k * k2_strides[2], d, k2_strides[3], D)
             v2 = load_vector(v2_ptr + k * v2_strides[2], dv, v2_strides[3], DV)
-            merged = (q * (k2 * scale)[None, :]).to(DOT)
-            logits = tl.dot(merged, tl.trans(k1), input_precision="ieee") * LOG2_E
+            merged = q * (k2 * scale)[None, :]
+            if TWO_TERMS:
+                k2_at = k2_other_ptr + k * k2_other_strides[2]
+                k2_other = load_vector(k2_at, d, k2_other_strides[3], D)
+                merged -= q_other * (k2_other * scale)[None, :]
+            logits = tl.dot(merged.to(DOT), tl.trans(k1), input_precision="ieee") * LOG2_E
             visible = sees_j & sees(i, k, window2)[:, None]
             logits = tl.where(visible, logits, float("-inf"))
 

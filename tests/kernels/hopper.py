@@ -41,16 +41,19 @@ KERNELS = {
     "trilinear.dq": trilinear_backward.dq_kernel,
     "trilinear.dkv": trilinear_backward.dkv_kernel,
 }
+KERNELS["determinant.forward"] = trilinear_forward.forward_kernel
 HALF = dict(bfloat16="bf16", float16="fp16", float32="fp32")
 
 
-def compiled(kernel, dtype, d, blocks, *, ones=False):
+def compiled(kernel, dtype, d, blocks, *, ones=False, two_terms=False):
     """As a launch with contiguous tensors of width d would compile it.
 
     With ones, as for one position, one head a key head and windows of 1: a launch makes constants
     of arguments that are 1.
     """
-    values = blocks.options() | dict(CAUSAL=not ones, DOT=tiles.dot_dtype(dtype))
+    values = blocks.options() | dict(
+        CAUSAL=not ones, DOT=tiles.dot_dtype(dtype), TWO_TERMS=two_terms
+    )
     values |= dict(s=1, groups=1) if ones else {}
     element = HALF[str(dtype).removeprefix("torch.")]
     signature, constants, attributes = {}, {}, {}
@@ -96,7 +99,10 @@ def main(dtype, d, *names):
     ones, names = "ones" in names, [name for name in names if name != "ones"]
     blocks = tiles.choose_blocks(1 << 20, 1 << 20, int(d), int(d), getattr(torch, dtype))
     for name in names or KERNELS:
-        kernel = compiled(KERNELS[name], getattr(torch, dtype), int(d), blocks, ones=ones)
+        two_terms = name.startswith("determinant")
+        kernel = compiled(
+            KERNELS[name], getattr(torch, dtype), int(d), blocks, ones=ones, two_terms=two_terms
+        )
         registers, stack = resources(kernel.asm["cubin"])
         found = dict(kernel=name, dtype=dtype, d=int(d), blocks=blocks._asdict())
         found |= dict(registers=registers, stack=stack, shared=kernel.metadata.shared)

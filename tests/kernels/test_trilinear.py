@@ -210,10 +210,18 @@ def test_equal_logits_count_the_pairs(device):
     torch.testing.assert_close(out[0, 0, 1], mean1 * mean2)
 
 
-@pytest.mark.parametrize("d", [3, 16, 20])
-def test_determinants(device, d):
+@pytest.mark.parametrize(
+    ("d", "windows"),
+    [
+        (3, dict(w1=3)),
+        (16, dict(w1=2, w2=3)),
+        (20, dict(w1=3, w2=2, causal=False)),
+        (9, dict(w1=1)),
+    ],
+)
+def test_determinants(device, d, windows):
     inputs, gradients = make_case(device, h=2, s=4, d=d, dv=16)
-    attend = partial(determinant_attention_with_lse, w1=3)
+    attend = partial(determinant_attention_with_lse, **windows)
     found = results(partial(attend, impl="triton"), inputs, gradients)
     wanted = exact(inputs, gradients, attend)
     assert_close_enough(found, wanted, results(attend, inputs, gradients), times=4)
