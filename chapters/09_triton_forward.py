@@ -14,7 +14,7 @@
 r"""
 # 09 &nbsp; Triton, forward
 
-Until now attention was a chain of PyTorch operations, and between two of them a tensor went out to memory and came back. For triples that tensor is a cube. Chapter 02 got rid of the cube with an online softmax, and paid for it with many small steps. This chapter puts the same loop *inside* one function of the graphics card, a **kernel**: every piece of the cube is made, used and forgotten on the chip, and nothing comes out but the result.
+Until now attention was a chain of PyTorch operations, and between two of them a tensor went out to memory and came back. For triples that tensor is a cube. Chapter 02 got rid of the cube with an online softmax, and paid for it with many small steps. This chapter puts the same loop *inside* one function that runs on the graphics card, a **kernel**: every piece of the cube is made, used and forgotten on the chip, and nothing comes out but the result.
 
 You need no graphics card. Kernels are written in Triton, a small language inside Python, and Triton has an interpreter that runs them on any Linux machine: slowly, with the right numbers. Where there is a GPU, the same source is compiled.
 
@@ -160,7 +160,7 @@ if mode == "interpreter":
 
 # %% [markdown]
 r"""
-Twice the length costs the chain eight times the bytes and the kernel twice: it reads each input and writes each result once. (That is its best case, a text that fits into one tile. Longer texts read keys once for each tile of queries.) What it does in between stays on the chip. On a real H100, with 1,024 tokens and gradients too:
+Twice the length costs the chain eight times the bytes and the kernel twice: it reads each input and writes each result once. (That is its best case, a text that fits into one tile. Longer texts read keys once for each tile of queries.) What it does in between stays on the chip. On a real H100, for one head with 1,024 tokens in bfloat16, gradients included:
 """
 
 # %%
@@ -548,7 +548,7 @@ The inner axis has an end too. If it has 20 places and a step takes 16, the seco
 * Products of 16-bit factors are summed in **float32**, and the accumulator should be float32 too.
 * Factors of float32 are rounded on a GPU to 10 bits (TF32) if nobody objects. `input_precision="ieee"` objects.
 
-The second rule, in one line of PyTorch:
+The second rule deserves a question.
 """
 
 # %% tags=["predict"]
@@ -633,7 +633,7 @@ r"""
 
 Kernels are launched with two more settings, and you will meet them in every listing: `square_kernel[(3,)](x, out, BLOCK=4, num_warps=4, num_stages=2)`. On a CPU there is nothing to see; the interpreter accepts and ignores them. They say how a program is laid out on the chip.
 
-* **num_warps.** A GPU works in *warps* of 32 threads that move in step. A program with 4 warps has 128 threads, and its blocks are dealt out to them. Few warps, and each thread has much to hold; many, and they wait for each other where numbers must be brought together, as in a `tl.max`.
+* **num_warps.** NVIDIA's GPUs work in *warps* of 32 threads that move in step. A program with 4 warps has 128 threads, and its blocks are dealt out to them. (Whoever knows CUDA: a program is a thread block. Triton does not show its threads.) Few warps, and each thread has much to hold; many, and they wait for each other where numbers must be brought together, as in a `tl.max`.
 * **num_stages.** A load takes long. With 2 stages the compiler fetches the tiles of the next step while it computes this one; with 3, of the next two. Each stage needs its own room on the chip.
 """
 
@@ -962,7 +962,7 @@ In the first two steps it sees nothing: $m$ stays $-\infty$ and all weights are 
 r"""
 ### Exercise 9.5: Attention over pairs &nbsp; (40 minutes)
 
-2-simplicial attention in one kernel, as in the paper: query $i$ sees the pairs with $i - w_1 < j \le i$ and $i - w_2 < k \le i$, in any order,
+2-simplicial attention in one kernel, as in the paper: query $i$ sees the pairs with $i - w_1 < j \le i$ and $i - w_2 < k \le i$ (nothing orders j and k),
 
 $$\text{logits}_{ijk} = \text{scale} \sum_c q_{ic}\, k_{jc}\, k'_{kc}, \qquad \text{out}_i = \sum_{j,k} p_{ijk}\; v_j \circ v'_k, \qquad \text{lse}_i = \ln \sum_{j,k} e^{\text{logits}_{ijk}},$$
 
@@ -1088,7 +1088,7 @@ print(loop)
 
 # %% [markdown]
 r"""
-`load_tile` and `load_vector` are masked loads, `sees` is the window of chapter 04, `DOT` the dtype of the factors. What stands under `if TURN` is the other half of a determinant (chapter 03); for products it is left out when the kernel is compiled. Three things differ from the paper's listing.
+`load_tile` and `load_vector` are masked loads, `sees` is the window of chapter 04, `DOT` the dtype of the factors. What stands under `if TWO_TERMS` is the other half of a determinant (chapter 03); for a single product it is left out when the kernel is compiled. Three things differ from the paper's listing.
 
 * **The rows of a tile** are queries *and heads*: all query heads that share a key head stand in one tile, as chapter 04 wished. With 64 heads in a group a tile is a single position.
 * **The value $v'_k$ comes after the product**: $\sum_j p_{ijk}\, (v_j \circ v'_k) = (\sum_j p_{ijk}\, v_j) \circ v'_k$. For a single k it can be taken out of the sum, and one `tl.dot` with an unchanged tile is left.
