@@ -21,6 +21,7 @@ function patterns(looks, id) {
     const drawn = {
       stripes: tag("path", { d: "M-1 7L7 -1M-1 1L1 -1M5 7L7 5", stroke: line, "stroke-width": 1.3 }),
       dots: tag("circle", { cx: 3, cy: 3, r: 1.2, fill: line }),
+      bars: tag("rect", { y: 3, width: 6, height: 3, fill: line }),
       hatched: tag("path", { d: "M-1 -1L7 7M-1 5L1 7M5 -1L7 1", stroke: line, "stroke-width": 1 }),
     };
     const size = { width: 6, height: 6, patternUnits: "userSpaceOnUse" };
@@ -75,10 +76,12 @@ function drawing(grid, cell, id) {
 }
 
 function tensor(grid, cell, id) {
-  const title = `<div class="sx-tensor-title"><b>${escape(grid.title)}</b> ${escape(grid.shape)}</div>`;
+  const wide = Math.max(grid.columns * cell + 4, 44); // a shape that is too long takes a second line
+  const title = `<div class="sx-tensor-title" style="width: ${wide}px"><b>${escape(grid.title)}</b>
+    <span>${escape(grid.shape)}</span></div>`;
   const note = grid.note ? `<div class="sx-tensor-note">${escape(grid.note)}</div>` : "";
   const name = grid.name ? { "data-tensor": grid.name, "data-part": grid.part } : {};
-  return tag("div", { class: "sx-tensor", ...name }, title + drawing(grid, cell, id) + note);
+  return tag("div", { class: "sx-tensor", ...name }, title + note + drawing(grid, cell, id));
 }
 
 function render({ model, el }) {
@@ -109,8 +112,13 @@ function render({ model, el }) {
       row.className = now ? "sx-now" : code.marks[n + 1] ? "sx-memory" : "";
       if (row.firstChild.textContent !== mark) row.firstChild.textContent = mark;
     });
+    follow(code);
+  }
+
+  // the line in view; a box that has no size yet is asked again when it gets one
+  function follow(code) {
     const seen = source.children[(code.line || code.first) - 1];
-    if (!seen) return;
+    if (!seen || !source.clientHeight) return;
     const top = seen.offsetTop - source.offsetTop, high = source.clientHeight;
     if (top < source.scrollTop + 20 || top > source.scrollTop + high - 40)
       source.scrollTo(0, top - high / 2 + 10);
@@ -136,6 +144,8 @@ function render({ model, el }) {
   }
   draw();
   model.on("change:scene", draw);
+  const sized = new ResizeObserver(() => model.get("scene").code && follow(model.get("scene").code));
+  sized.observe(source);
 
   board.addEventListener("keydown", (event) => {
     if (event.target !== board || event.ctrlKey || event.altKey || event.metaKey) return;
@@ -152,6 +162,7 @@ function render({ model, el }) {
     const row = block * part + Math.min(part - 1, Math.floor((down - block * high) / cell));
     model.send({ tensor: shown.dataset.tensor, row, column: Math.floor(across / cell) });
   });
+  return () => sized.disconnect();
 }
 
 export default { render };

@@ -69,8 +69,8 @@ def step_programs(
 class Programs(Widget):
     question = "Which program touches which elements?"
     help = (
-        "On the picture: ← and → change the program, ↑ and ↓ the access, Home shows all of them; "
-        "click a cell to ask who touches it."
+        "On the picture: ← → another program, ↑ ↓ another access, Home all of them. "
+        "Click a cell to ask who touches it."
     )
     lines = 4
 
@@ -86,12 +86,18 @@ class Programs(Widget):
         return self.own if own else recorded(choices["preset"])  # type: ignore[return-value]
 
     def change(self, **choices: Any) -> None:
-        """Another kernel starts anew; another program keeps the access, if it has so many."""
+        """Another kernel starts anew; a program or an access is shown alone.
+
+        Another program keeps the number of the access, if it has so many.
+        """
+        choices = {name: x for name, x in choices.items() if x != self.choices.get(name, ...)}
         new = self.choices | choices
         if new["preset"] != self.choices["preset"]:
             start = dict(program=FIRST.get(new["preset"], 0), access=0, element="")
             choices = start | choices
-        elif "program" in choices and "access" not in choices:
+        elif {"program", "access"} & set(choices):
+            choices = dict(show="one program") | choices
+        if "program" in choices and not {"preset", "access"} & set(choices):
             programs = self._recording(new).by_program
             n = choices["program"]
             if type(n) is int and 0 <= n < len(programs):
@@ -102,9 +108,8 @@ class Programs(Widget):
         return table_of(self.seen)
 
     def controls(self) -> dict[str, Any]:
-        return view.controls(
-            self.seen, self.choices["preset"], self.own is not None, self.choices["element"]
-        )
+        own = "" if self.own is None else self.own.kernel
+        return view.controls(self.seen, self.choices["preset"], own, self.choices["element"])
 
     def rows(self, controls: dict[str, Any]) -> list[list[Any]]:
         named = list(controls.values())
@@ -129,16 +134,15 @@ class Programs(Widget):
             self._choose(said["tensor"], int(said["row"]), int(said["column"]))
 
     def _step(self, what: str, by: int) -> None:
-        """One program or access on; where the accesses end, the next program's begin not."""
-        one = dict(show="one program")
+        """One program or access on, as far as there are any; or back to the whole program."""
         if what == "program":
             last = len(self.seen.recording.programs) - 1
-            self.change(**one, program=min(max(self.choices["program"] + by, 0), last))
+            self.change(program=min(max(self.choices["program"] + by, 0), last))
         elif what == "access":
             last = len(self.seen.touches)
-            self.change(**one, access=min(max(self.choices["access"] + by, 0), last))
+            self.change(access=min(max(self.choices["access"] + by, 0), last))
         else:
-            self.change(**one, access=0)
+            self.change(access=0)
 
     def _choose(self, name: str, row: int, column: int) -> None:
         recording = self.seen.recording

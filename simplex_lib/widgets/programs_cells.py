@@ -122,12 +122,12 @@ def read_element(recording: Recording, text: str) -> tuple[str, int] | None:
         raise ValueError(f"element must be a text such as 'x[3]'; got {kind_of(text)}.")
     if not text.strip():
         return None
-    found = re.fullmatch(r"\s*(\w+)\s*\[([\d\s,]*)\]\s*", text)
+    found = re.fullmatch(r"\s*([\w.]+)\s*\[([\d\s,]*)\]\s*", text)
     names = tuple(recording.tensors)
     if found is None or found[1] not in names:
         example = element_text(recording, names[-1], 0)
         raise ValueError(
-            f"element must be one of a tensor ({', '.join(names)}), such as {example}; got {text!r}."
+            f"element must be one of {', '.join(names)}, such as {example}; got {text!r}."
         )
     shape, index = recording.tensors[found[1]], found[2].replace(",", " ").split()
     at = tuple(int(n) for n in index)
@@ -198,15 +198,21 @@ def _grid(
     crossed = np.full(rows * columns, " ")
     crossed[: len(crosses)] = np.where(crosses, "x", " ")
     at = divmod(chosen[1], columns) if chosen and chosen[0] == name else None
-    boxes = [areas(x.reshape(rows, columns)[n : n + part], labels if x is padded else None)
-             for x in (padded, crossed) for n in range(0, rows, part)]  # fmt: skip
-    half = len(boxes) // 2
-    shifted = [
-        [a._replace(row=a.row + n * part) for n, box in enumerate(side) for a in box]
-        for side in (boxes[:half], boxes[half:])
+    inside = _areas_by_part(padded.reshape(rows, columns), part, labels)
+    crossed_out = _areas_by_part(crossed.reshape(rows, columns), part)
+    shape, note = recording.tensors[name], recording.notes.get(name, "")
+    return Grid(name, shape, rows, columns, part, inside, crossed_out, at, note)
+
+
+def _areas_by_part(
+    states: np.ndarray, part: int, labels: dict[str, str] | None = None
+) -> list[Area]:
+    """No area reaches from one part into the next."""
+    return [
+        area._replace(row=area.row + n)
+        for n in range(0, len(states), part)
+        for area in areas(states[n : n + part], labels)
     ]
-    return Grid(name, recording.tensors[name], rows, columns, part, *shifted, at,
-                recording.notes.get(name, ""))  # fmt: skip
 
 
 def _one_program(
@@ -245,7 +251,7 @@ def _all_programs(
         if len(programs):
             words = [str(len(programs))]
             if who is written:
-                words = [short_name(recording, p) for p in programs]
+                words = [short_name(recording, int(p)) for p in programs]
             states[n] = ("w" if who is written else "n") + "+".join(words)
             groups[states[n]] = "+".join(words)
     crosses = np.zeros(who.shape[1], dtype=bool)

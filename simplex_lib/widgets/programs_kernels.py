@@ -7,9 +7,10 @@ larger kernels are those of `simplex_lib.kernels`. Needs triton: only this comma
 a learner's own kernel do; the widget reads what was recorded.
 """
 
+import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -102,7 +103,7 @@ def vector() -> Recording:
     n, block = 42, 16
     x, y = _random(2, n)
     arguments = dict(x=x, y=y, out=torch.zeros(n), n=n, BLOCK=block)
-    return record(add_kernel, (triton.cdiv(n, block),), arguments, layout=[["x", "y", "out"]])
+    return record(add_kernel, (math.ceil(n / block),), arguments, layout=[["x", "y", "out"]])
 
 
 def softmax() -> Recording:
@@ -112,8 +113,10 @@ def softmax() -> Recording:
     out = torch.zeros(rows, columns)
     arguments = dict(x=x, out=out, columns=columns, x_row=x.stride(0), x_column=x.stride(1))
     arguments |= dict(out_row=out.stride(0), BLOCK=16)
-    return record(softmax_kernel, (rows,), arguments, layout=[["x"], ["out"]],
-                  seen_as={"x": memory}, notes={"x": "in memory: x[i, j] lies at [j, i]"})  # fmt: skip
+    notes = {"x.T": "as x lies in memory"}
+    layout = [["x.T"], ["out"]]
+    return record(softmax_kernel, (rows,), arguments, layout=layout, seen_as={"x": ("x.T", memory)},
+                  notes=notes)  # fmt: skip
 
 
 def matmul() -> Recording:
@@ -121,7 +124,7 @@ def matmul() -> Recording:
     a, b = _random(m, k), _random(k, n)
     arguments: dict[str, Any] = dict(a=a, b=b, c=torch.zeros(m, n), m=m, n=n, k=k)
     arguments |= dict(ROWS=block, COLUMNS=block, INNER=block)
-    grid = triton.cdiv(m, block), triton.cdiv(n, block)
+    grid = math.ceil(m / block), math.ceil(n / block)
     return record(matmul_kernel, grid, arguments, layout=[["a"], ["b", "c"]])
 
 
@@ -216,10 +219,10 @@ def _add_to_keys(stages: list[tuple[int, int]], programs: int) -> Recording:
     """One launch for each (first tile, step)."""
     s, width, d = 28, 8, 8
     merged, ds = _random(s, d), _random(s, width)
-    dk2 = torch.zeros(s, d)
+    dk2, kernel = torch.zeros(s, d), cast(Any, add_to_keys_kernel)
     with tracing() as trace:
         for first, step in stages:
-            add_to_keys_kernel[(programs,)](merged, ds, dk2, s, first, step, width, d)
+            kernel[(programs,)](merged, ds, dk2, s, first, step, width, d)
     shapes = dict(merged=(s, d), ds=(s, width), dk2=(s, d))
     grids = [(programs, 1, 1)] * len(stages)
     return Recording.of(trace, add_to_keys_kernel, shapes, grids,

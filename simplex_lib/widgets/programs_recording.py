@@ -105,9 +105,9 @@ class Recording:
     def programs(self) -> list[Program]:
         """In the order in which the interpreter runs them."""
         return [
-            Program(launch, id)
+            Program(launch, (x, y, z))
             for launch, grid in enumerate(self.grids)
-            for id in product(*map(range, grid))
+            for x, y, z in product(*map(range, grid))
         ]
 
     @cached_property
@@ -168,7 +168,7 @@ def record(
     arguments: Mapping[str, Any],
     *,
     layout: Sequence[Sequence[str]] | None = None,
-    seen_as: Mapping[str, Tensor] | None = None,
+    seen_as: Mapping[str, tuple[str, Tensor]] | None = None,
     notes: Mapping[str, str] | None = None,
 ) -> Recording:
     """Run a kernel once in the interpreter and note what it touches.
@@ -178,7 +178,7 @@ def record(
         grid: how many programs, one to three numbers.
         arguments: the kernel's arguments in order; tensors under the names that are shown.
         layout: names of tensors, column by column. None: as it fits.
-        seen_as: for a tensor, one over the same memory that is shown in its place.
+        seen_as: for a tensor, a name and a tensor over the same memory to show in its place.
         notes: a line under a tensor.
 
     Raises:
@@ -191,8 +191,10 @@ def record(
         raise ValueError(f"grid must be one to three whole numbers from 1 on; got {grid!r}.")
     if math.prod(sizes) > MOST:
         raise ValueError(f"grid must have {MOST} programs at most; got {math.prod(sizes)}.")
-    shown = {name: x for name, x in arguments.items() if isinstance(x, Tensor)} | dict(
-        seen_as or {}
+    shown = dict(
+        (seen_as or {}).get(name, (name, x))
+        for name, x in arguments.items()
+        if isinstance(x, Tensor)
     )
     for name, x in shown.items():
         if not 1 <= x.numel() <= LARGEST:
@@ -201,12 +203,23 @@ def record(
         raise ValueError("arguments must hold a tensor at least, by its name.")
     from simplex_lib.triton_trace import tracing
 
-    with tracing(**shown) as trace:
+    with tracing(**shown) as trace:  # type: ignore[arg-type]
         kernel[sizes](*arguments.values())
     full = (*sizes, *[1] * (3 - len(sizes)))
     shapes = {name: tuple(x.shape) for name, x in shown.items()}
-    columns = [[name] for name in shown] if layout is None else layout
+    columns = _columns(shapes) if layout is None else layout
     return Recording.of(trace, kernel, shapes, [full], layout=columns, notes=notes)  # type: ignore[list-item]
+
+
+def _columns(shapes: Mapping[str, tuple[int, ...]]) -> list[list[str]]:
+    """Vectors of one length one above the other, everything else side by side."""
+    found: list[list[str]] = []
+    for name, shape in shapes.items():
+        if found and len(shape) == 1 and shapes[found[-1][-1]] == shape:
+            found[-1].append(name)
+        else:
+            found.append([name])
+    return found
 
 
 def pack(recording: Recording) -> dict[str, Any]:

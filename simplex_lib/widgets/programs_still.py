@@ -22,7 +22,7 @@ INCH = 80  # pixels of the live view in one
 TITLE, GAP, NARROW, PART_GAP = 28, 14, 46, 4  # pixels
 AROUND = 4  # lines of source before and after the one shown
 COLOURS = 32  # of the palette: half the bytes
-HATCHES = {"stripes": "////", "dots": "..", "hatched": "\\\\\\"}
+HATCHES = {"stripes": "////", "bars": "---", "dots": "..", "hatched": "\\\\\\"}
 
 
 def still(p: ProgramsPayload) -> bytes:
@@ -46,6 +46,8 @@ def still(p: ProgramsPayload) -> bytes:
             shape = f" ({', '.join(map(str, g.shape))})" if wide > NARROW else ""
             _text(axes, left, top + 20, g.name, weight="bold")
             _text(axes, left + 3 + 6.6 * len(g.name), top + 20, shape)
+            if g.note:
+                _text(axes, left, top + 6, g.note, size=6.5)
             _draw(axes, g, left, top + TITLE, cell)
             top += TITLE + high
         left += wide + GAP

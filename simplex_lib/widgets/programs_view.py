@@ -11,30 +11,30 @@ from simplex_lib.widgets.programs_recording import PRESETS
 from simplex_lib.widgets.programs_words import program_name
 
 OWN = "your own kernel"
-TALLEST, GAP, NARROWEST, TITLE = 410, 12, 40, 20  # pixels: of all, between, of a tensor, above it
+TALLEST, GAP, NARROWEST, TITLE = 440, 12, 44, 34  # pixels: of all, between, of a tensor, above it
 LARGEST, SMALLEST = 16, 5  # pixels of a cell
 LANES_WIDTH, LANES_HEIGHT = 146, 150
 
 
 class Look(NamedTuple):
     fill: str
-    pattern: str = ""  # stripes, dots, hatched
+    pattern: str = ""  # stripes, bars, dots, hatched
     line: str = ""
 
 
 LOOKS = {
     False: {
         "L": Look("#93bff0"), "l": Look("#d9e8f9"), "S": Look("#f8bd8c", "stripes", "#a04400"),
-        "s": Look("#fdebdc", "stripes", "#d79a6b"), "B": Look("#93bff0", "stripes", "#8a3a00"),
-        "b": Look("#d9e8f9", "stripes", "#d79a6b"), "o": Look("#dfe2e7", "dots", "#6f7682"),
+        "s": Look("#fdebdc", "stripes", "#d79a6b"), "B": Look("#93bff0", "bars", "#f8bd8c"),
+        "b": Look("#d9e8f9", "bars", "#fbe0cb"), "o": Look("#dfe2e7", "dots", "#6f7682"),
         "m": Look("#ffffff", "hatched", "#8b929d"), "w0": Look("#fbd3b0"), "w1": Look("#fdebdc"),
         "w2": Look("#fbd3b0", "stripes", "#b98760"), "n1": Look("#d9e8f9"), "n2": Look("#b6d4f5"),
         "n3": Look("#93bff0"), "n4": Look("#74abe8"),
     },
     True: {
         "L": Look("#27598f"), "l": Look("#1c3550"), "S": Look("#8a4b1c", "stripes", "#ffb27d"),
-        "s": Look("#46301f", "stripes", "#8a6242"), "B": Look("#27598f", "stripes", "#ffb27d"),
-        "b": Look("#1c3550", "stripes", "#8a6242"), "o": Look("#3a404a", "dots", "#9aa0aa"),
+        "s": Look("#46301f", "stripes", "#8a6242"), "B": Look("#27598f", "bars", "#96531f"),
+        "b": Look("#1c3550", "bars", "#4a3320"), "o": Look("#3a404a", "dots", "#9aa0aa"),
         "m": Look("#111111", "hatched", "#757d89"), "w0": Look("#6b3c18"), "w1": Look("#46301f"),
         "w2": Look("#6b3c18", "stripes", "#a8754d"), "n1": Look("#1c3550"), "n2": Look("#21466f"),
         "n3": Look("#27598f"), "n4": Look("#2d6bb0"),
@@ -105,7 +105,7 @@ def legend(p: ProgramsPayload) -> list[tuple[str, bool, str]]:
 
 def lanes_title(p: ProgramsPayload) -> str:
     touch = p.lanes_of
-    return "" if touch is None else f"lanes, line {touch.line}"
+    return "" if touch is None else f"lanes of line {touch.line}"
 
 
 def scene(p: ProgramsPayload, dark: bool) -> dict[str, Any]:
@@ -116,9 +116,8 @@ def scene(p: ProgramsPayload, dark: bool) -> dict[str, Any]:
         size = min(LARGEST, LANES_WIDTH // g.columns, LANES_HEIGHT // g.rows)
         words = {"load": "load", "store": "store", "atomic": "add to"}[p.lanes_of.kind]
         lanes = _drawn(g, size := max(size, 1)) | dict(
-            name="", title=lanes_title(p), cell=size,
-            shape=f"{words} {g.name}" if g.name else words,
-            note=f"{shape_text(g.shape)}: {g.note}", said=f"{lanes_title(p)}: {g.note}",
+            name="", title=lanes_title(p), cell=size, shape="", said=f"{lanes_title(p)}: {g.note}",
+            note=f"{words} {g.name} {shape_text(g.shape)}: {g.note}",
         )  # fmt: skip
     marks = {str(line): SIGNS[letter] for line, letter in p.marks.items()}
     code = dict(lines=p.recording.source, line=p.line, marks=marks, first=min(p.marks, default=1))
@@ -137,17 +136,19 @@ def _drawn(grid: Grid, cell: int) -> dict[str, Any]:
     ]
     return dict(
         name=grid.name, title=grid.name, shape=shape_text(grid.shape) if grid.shape else "",
-        rows=grid.rows, columns=grid.columns, part=grid.part, count=math.prod(grid.shape), areas=areas,
-        crosses=[a[1:5] for a in grid.crosses], chosen=grid.chosen, note=grid.note,
+        rows=grid.rows, columns=grid.columns, part=grid.part, count=math.prod(grid.shape),
+        areas=areas, crosses=[a[1:5] for a in grid.crosses], chosen=grid.chosen, note=grid.note,
         said=f"{grid.name} {shape_text(grid.shape)}",
     )  # fmt: skip
 
 
-def controls(p: ProgramsPayload, preset: str, own: bool, element: str) -> dict[str, Any]:
+def controls(p: ProgramsPayload, preset: str, own: str, element: str) -> dict[str, Any]:
+    """own: the name of a kernel that is no preset; \"\" if there is none."""
     import ipywidgets
 
     style = dict(description_width="initial")
-    names = [(words, name) for name, words in PRESETS.items()] + [(OWN, OWN)] * own
+    names = [(words, name) for name, words in PRESETS.items()]
+    names = [(own, OWN), *names] if own else names
     found = dict(
         preset=ipywidgets.Dropdown(
             options=names, value=preset, description="kernel", style=style,
@@ -175,10 +176,13 @@ def controls(p: ProgramsPayload, preset: str, own: bool, element: str) -> dict[s
 
 
 def fit(found: dict[str, Any], p: ProgramsPayload) -> None:
-    fit_slider(found["program"], len(p.recording.programs))
-    fit_slider(found["access"], len(p.touches) + 1)
-    if p.show == "all programs":
-        found["program"].disabled = found["access"].disabled = True
+    """Set sliders before their ends, which would otherwise move them."""
+    sizes = dict(program=len(p.recording.programs), access=len(p.touches) + 1)
+    for name, size in sizes.items():
+        slider = found[name]
+        slider.max = max(slider.max, size - 1)
+        slider.value = getattr(p, name)
+        fit_slider(slider, size)
 
 
 @cache

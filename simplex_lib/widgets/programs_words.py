@@ -74,22 +74,24 @@ def _of_access(p: ProgramsPayload, touch: Touch) -> str:
 def _race(p: ProgramsPayload) -> str:
     """Who races with this program; or who stored the same in a launch before or after."""
     recording, launch = p.recording, p.recording.programs[p.program].launch
-    racing, apart = [], []
+    racing, apart, lost = [], [], False
     for name, shape in recording.tensors.items():
         mine, rivals = recording.written(name)[p.program], recording.rivals(name, p.program)
         for n, (other, written) in enumerate(zip(rivals, recording.written(name), strict=True)):
             who = program_name(recording, n, launch)
             if other.any():
                 verb = "stores" if (written & other).any() else "loads"
+                lost |= bool((written & mine & other).any())
                 racing.append(f"{who} {verb} {region(name, shape, np.flatnonzero(other))}")
             elif recording.programs[n].launch != launch and (written & mine).any():
                 when = "before" if recording.programs[n].launch < launch else "after"
                 where = region(name, shape, np.flatnonzero(written & mine))
                 apart.append(f"{who} stores {where} {when} it")
     if racing:
+        danger = "what one of them stores can be lost" if lost else "it is open who comes first"
         return (
-            f"In the same launch {and_(racing)} too: at once, as on a GPU, what one of them adds "
-            "can be lost. The interpreter runs one program after the other, which hides it."
+            f"In the same launch {and_(racing)} too: at once, as on a GPU, {danger}. "
+            "The interpreter runs one program after the other, which hides it."
         )
     alone = "No other program of its launch stores what it touches."
     if apart:
@@ -103,6 +105,7 @@ def _of_all(recording: Recording) -> str:
     launches = "" if len(recording.grids) == 1 else f" in {len(recording.grids)} launches"
     words = [f"{n} {'program' if n == 1 else 'programs'}{launches}."]
     loads: dict[str, list[str]] = {}
+    alone: list[str] = []  # each element of these is stored by one program
     for name, shape in recording.tensors.items():
         written, count = recording.written(name), math.prod(shape)
         if not written.any():
@@ -116,9 +119,9 @@ def _of_all(recording: Recording) -> str:
             racing |= recording.rivals(name, program).any(0)
         once, more = int((written.sum(0) == 1).sum()), int((written.sum(0) > 1).sum())
         if once == count:
-            words.append(f"Each element of {name} is stored by one program.")
+            alone.append(name)
             continue
-        text = f"Of the {count} elements of {name} {once} are stored by one program"
+        text = f"Of the {count} elements of {name}, {once} are stored by one program"
         if more:
             text += f", {more} by two or more"
         if missing := count - once - more:
@@ -128,12 +131,11 @@ def _of_all(recording: Recording) -> str:
         elif more:
             text += ", in different launches, one after the other"
         words.append(f"{text}.")
+    if alone:
+        words.insert(1, f"Each element of {and_(alone)} is stored by one program.")
     if loads:
-        said = [
-            f"{and_(names)} by {often}{' each' * (often != 'none')}"
-            for often, names in loads.items()
-        ]
-        words.append(f"Elements are loaded: {'; '.join(said)}.")
+        said = [f"each element of {and_(names)} by {often}" for often, names in loads.items()]
+        words.append(f"{_upper(', '.join(said)).replace(' by ', ' is loaded by ', 1)}.")
     return " ".join(words)
 
 
@@ -141,12 +143,13 @@ def _of_element(p: ProgramsPayload) -> list[str]:
     if p.element is None:
         return []
     name, position = p.element
-    said = []
+    said: dict[str, list[str]] = {}  # by who does it
     for kind, verb in (("load", "loaded"), ("store", "stored"), ("atomic", "added to")):
         who = np.flatnonzero(p.recording.maps[kind, name][:, position]).tolist()
         if who:
-            said.append(f"{verb} by {and_([program_name(p.recording, n) for n in who])}")
-    return [f"{element_text(p.recording, name, position)} is {and_(said or ['touched by none'])}."]
+            said.setdefault(and_([program_name(p.recording, n) for n in who]), []).append(verb)
+    found = [f"{and_(verbs)} by {who}" for who, verbs in said.items()]
+    return [f"{element_text(p.recording, name, position)} is {and_(found or ['touched by none'])}."]
 
 
 def table_of(p: ProgramsPayload) -> str:
@@ -166,7 +169,7 @@ def _lines_table(p: ProgramsPayload) -> str:
         what = region(name, p.recording.tensors[name], where) if name else "nothing"
         lanes = sum(t.elements.size for t in touches)
         off = sum(int((t.elements < 0).sum()) for t in touches)
-        rows.append((line, f"{DOES[kind]} {what}", len(touches), lanes, off))
+        rows.append((line, f"{DOES[kind]} {what}", len(touches), f"{lanes:,}", f"{off:,}"))
     caption = f"{_upper(program_name(p.recording, p.program))}, line by line"
     head = ["line", "what it does", "times", "lanes", "masked"]
     return table(head, rows, caption=caption, on=on)
@@ -215,7 +218,7 @@ def region(name: str, shape: Sequence[int], elements: np.ndarray) -> str:
 
 
 def _alike(recording: Recording, regions: dict[str, np.ndarray]) -> list[str]:
-    """Tensors of one shape that are touched in the same places, in one word: k1 and v1[1..16, :]."""
+    """Tensors of one shape that are touched in the same places, in one word."""
     groups: dict[str, list[str]] = {}
     for name, elements in regions.items():
         shape = recording.tensors[name]
@@ -255,7 +258,9 @@ def _accesses(n: int) -> str:
 
 def _number(low: int, high: int) -> str:
     if low == high:
-        return "none" if low == 0 else "one program" if low == 1 else f"{low} programs"
+        return "no program" if low == 0 else "one program" if low == 1 else f"{low} programs"
+    if (low, high) == (0, 1):
+        return "at most one program"
     return f"{low} {'or' if high == low + 1 else 'to'} {high} programs"
 
 
