@@ -186,7 +186,7 @@ RECOMPUTE = Exercise(
         Wrong(
             "base 2 in the exponent, e below",
             answer(lambda logits, lse: ((logits - lse[..., None, None]) / LN_2).exp()),
-            "The exponent is brought to base 2, and it is e that is raised to it.",
+            "The exponent is brought to base 2, and the base below it is still e.",
         ),
         Wrong(
             "divided by lse",

@@ -359,7 +359,7 @@ SYMPTOMS = (
     Symptom(
         "gradcheck fails",
         (
-            "The inputs are float32: the nudge of 1e-6 drowns in rounding. gradcheck wants float64.",
+            "The inputs are float32, where the nudge of 1e-6 drowns in rounding: use float64.",
             "backward returns its gradients in another order than the arguments of forward.",
             "An output that backward knows nothing of, such as lse, looks differentiable: use its "
             "gradient, or ctx.mark_non_differentiable.",
