@@ -1,0 +1,455 @@
+"""Exercise 9.5: 2-simplicial attention, forward, in one kernel as the paper writes it.
+
+Axes: b batch, h head, i query, j first key, k second key, s sequence length, d head_dim.
+
+Source: arXiv:2507.02754, section 7 and Listing 1.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from simplex_lib.checks.ch09_attention_common import (
+    SCALE,
+    SMALLEST,
+    VERY_FAR,
+    ask_kernel,
+    draw_like_memory,
+    require_sizes,
+    shift_logits,
+)
+from simplex_lib.checks.ch09_trilinear_kernels import (
+    careless,
+    right_as_listed,
+    right_other_loops,
+    right_trilinear,
+)
+from simplex_lib.checks.ch09_trilinear_slips import trilinear_slip
+from simplex_lib.checks.exercise import Draw, Exercise, Right, Wrong
+
+ORDERS = dict(q="bshd", k1="hbds", k2="sbhd", v1="bhds", v2="shbd")
+
+
+def trilinear_inputs(
+    draw: Draw,
+    *,
+    b: int,
+    h: int,
+    s: int,
+    d: int,
+    w1: int,
+    w2: int,
+    rows: int,
+    keys: int,
+    far: int,
+) -> dict[str, Any]:
+    require_sizes(b=b, h=h, s=s, d=d, w1=w1, w2=w2, rows=rows, keys=keys, far=far)
+    x = {name: draw_like_memory(draw, (b, h, s, d), order) for name, order in ORDERS.items()}
+    shift_logits(x["q"], (x["k1"], x["k2"]), far)
+    return x | dict(w1=w1, w2=w2, scale=SCALE, rows=rows, keys=keys)
+
+
+def truth_trilinear(
+    q: Tensor,
+    k1: Tensor,
+    k2: Tensor,
+    v1: Tensor,
+    v2: Tensor,
+    w1: int,
+    w2: int,
+    scale: float,
+    rows: int,
+    keys: int,
+) -> tuple[Tensor, Tensor]:
+    out, lse = torch.zeros_like(q), torch.zeros_like(q[..., 0])
+    for i in range(q.shape[2]):
+        js = [j for j in range(i + 1) if i - j < w1]
+        ks = [k for k in range(i + 1) if i - k < w2]
+        logits = [scale * (q[:, :, i] * k1[:, :, j] * k2[:, :, k]).sum(-1) for j in js for k in ks]
+        values = [v1[:, :, j] * v2[:, :, k] for j in js for k in ks]
+        probs = torch.stack(logits).softmax(0)
+        out[:, :, i] = (probs[..., None] * torch.stack(values)).sum(0)
+        lse[:, :, i] = torch.stack(logits).logsumexp(0)
+    return out, lse
+
+
+WRONG = (
+    Wrong(
+        "no rescaling",
+        trilinear_slip(rescale="none"),
+        "When a later pair brings a larger maximum, l and acc are still measured against the old "
+        "one. Your sums mix two units: both have to be multiplied by exp(m - m_new) first.",
+    ),
+    Wrong(
+        "only l rescaled",
+        trilinear_slip(rescale="sum"),
+        "Your l changes its unit when the maximum moves, and so lse is right. acc keeps the old "
+        "unit.",
+    ),
+    Wrong(
+        "only acc rescaled",
+        trilinear_slip(rescale="acc"),
+        "Your acc changes its unit when the maximum moves, and l keeps the old one.",
+    ),
+    Wrong(
+        "no maximum",
+        trilinear_slip(top="none"),
+        "It is right for small logits. For large ones exp overflows, and for very low ones every "
+        "weight rounds to 0: no maximum is subtracted before it.",
+    ),
+    Wrong(
+        "maximum from 0",
+        trilinear_slip(start=0.0),
+        "It is right for ordinary logits. Your running maximum is never below 0, so where all "
+        "logits of a query lie far below 0, every weight rounds to 0, and 0 / 0 is NaN.",
+    ),
+    Wrong(
+        "maximum from -inf",
+        trilinear_slip(start=float("-inf")),
+        "In the first steps of a tile some queries see no pair yet. Their maximum stays -inf, "
+        "-inf - (-inf) is NaN, and NaN stays for good. A start that is low and finite, -1e38, "
+        "gives exp(-inf) = 0 there.",
+    ),
+    Wrong(
+        "hidden logits 0",
+        trilinear_slip(low=0.0),
+        "Your hidden logits are 0. That is an ordinary logit, with the weight exp(0 - m): pairs "
+        "outside the windows get it.",
+    ),
+    Wrong(
+        "hidden logits -10,000",
+        trilinear_slip(low=-1e4),
+        "Hidden logits were set to some finite number. It is an ordinary logit: where all visible "
+        "logits lie lower, the hidden pairs get everything.",
+    ),
+    Wrong(
+        "hidden logits -1,000,000,000",
+        trilinear_slip(low=-1e9),
+        "Hidden logits were set to some finite number, low but not low enough: here the visible "
+        "logits of some queries lie near minus two billion, and the hidden pairs get everything.",
+    ),
+    Wrong(
+        "softmax of the last j",
+        trilinear_slip(anew="last"),
+        "m, l and acc begin anew for each j, so that only the last j of the loop is left at the "
+        "end. They begin once, before both loops, and run on through all pairs.",
+    ),
+    Wrong(
+        "softmaxes added",
+        trilinear_slip(anew="added"),
+        "These are the numbers of a softmax for every first key by itself, added up: a query "
+        "spends one unit of attention for each j it sees. m, l and acc have to run on through all "
+        "pairs.",
+    ),
+    Wrong(
+        "softmaxes averaged",
+        trilinear_slip(anew="averaged"),
+        "These are the numbers of a softmax for every first key by itself, then their average, so "
+        "each j gets the same share whatever its logits say. m, l and acc have to run on through "
+        "all pairs.",
+    ),
+    Wrong(
+        "future first keys",
+        trilinear_slip(future="first"),
+        "Your queries read first keys that come after them, to the end of the text: j <= i is "
+        "missing, and the loop over j goes on to s.",
+    ),
+    Wrong(
+        "future first keys of the tile",
+        trilinear_slip(future="first tile"),
+        "Your loop over j ends where it should, but some of its j come after some queries of the "
+        "tile, and those are read: j <= i has to be asked for each query.",
+    ),
+    Wrong(
+        "future second keys",
+        trilinear_slip(future="second"),
+        "Your queries read second keys that come after them, to the end of the text: k <= i is "
+        "missing, and the loop over k goes on to s.",
+    ),
+    Wrong(
+        "future second keys of the tile",
+        trilinear_slip(future="second tile"),
+        "Your loop over k ends where it should, but its tiles hold second keys that come after "
+        "some of the queries, and those are read: k <= i has to be asked inside.",
+    ),
+    Wrong(
+        "future keys",
+        trilinear_slip(future="first second"),
+        "Your queries read first and second keys that come after them, to the end of the text. "
+        "Both have to be asked: j <= i and k <= i.",
+    ),
+    Wrong(
+        "future keys of the tile",
+        trilinear_slip(future="first second tile"),
+        "Your loops end where they should, but inside them neither j <= i nor k <= i is asked: "
+        "queries read keys that come after them in their tile.",
+    ),
+    Wrong(
+        "first window one too long",
+        trilinear_slip(wider=(1, 0)),
+        "Your first window holds w1 + 1 keys. It counts the query's own position: i - w1 < j, "
+        "without the equals sign.",
+    ),
+    Wrong(
+        "second window one too long",
+        trilinear_slip(wider=(0, 1)),
+        "Your second window holds w2 + 1 keys. It counts the query's own position: i - w2 < k, "
+        "without the equals sign.",
+    ),
+    Wrong(
+        "windows one too long",
+        trilinear_slip(wider=(1, 1)),
+        "Your windows hold w1 + 1 and w2 + 1 keys. They count the query's own position: "
+        "i - w1 < j and i - w2 < k, without equals signs.",
+    ),
+    Wrong(
+        "windows one too long, loops right",
+        trilinear_slip(wider=(1, 1), longer=(-1, -1)),
+        "Your masks let w1 + 1 and w2 + 1 keys through, and only where a loop begins later is one "
+        "cut off. It is i - w1 < j and i - w2 < k, without equals signs.",
+    ),
+    Wrong(
+        "windows one too short",
+        trilinear_slip(wider=(-1, -1)),
+        "Your windows hold w1 - 1 and w2 - 1 keys, so that a window of 1 is empty. They count the "
+        "query's own position: i - w1 < j and i - w2 < k.",
+    ),
+    Wrong(
+        "windows exchanged",
+        trilinear_slip(exchanged=True),
+        "Your first keys are cut by w2 and your second keys by w1. It is the other way round.",
+    ),
+    Wrong(
+        "first window ignored",
+        trilinear_slip(wider=(10**6, 0)),
+        "Your first keys are all of the past: w1 does nothing.",
+    ),
+    Wrong(
+        "second window ignored",
+        trilinear_slip(wider=(0, 10**6)),
+        "Your second keys are all of the past: w2 does nothing.",
+    ),
+    Wrong(
+        "windows ignored",
+        trilinear_slip(wider=(10**6, 10**6)),
+        "Your pairs are all pairs of the past: w1 and w2 do nothing.",
+    ),
+    Wrong(
+        "loops begin too late",
+        trilinear_slip(begin="last query"),
+        "Your loops begin where the windows of the tile's last query do. Earlier queries of the "
+        "tile see earlier keys: the first query decides where a loop begins.",
+    ),
+    Wrong(
+        "loops end too early",
+        trilinear_slip(stop="first query"),
+        "Your loops end with the first query of the tile. Later queries of the tile see later "
+        "keys: the last query decides where a loop ends.",
+    ),
+    Wrong(
+        "k up to j",
+        trilinear_slip(order="k <= j"),
+        "Your pairs are only those with k <= j. Nothing orders the two keys: each has its own "
+        "window, and k may come after j.",
+    ),
+    Wrong(
+        "j up to k",
+        trilinear_slip(order="j <= k"),
+        "Your pairs are only those with j <= k. Nothing orders the two keys: each has its own "
+        "window, and j may come after k.",
+    ),
+    Wrong(
+        "first key forgotten",
+        trilinear_slip(logit="no k1"),
+        "k1 does nothing in your logits: they are those of q and k2 alone. Merge q with k1[j], "
+        "element by element, before the dot product.",
+    ),
+    Wrong(
+        "second key forgotten",
+        trilinear_slip(logit="no k2"),
+        "k2 does nothing in your logits: they are those of q and k1 alone.",
+    ),
+    Wrong(
+        "keys added",
+        trilinear_slip(logit="sum"),
+        "Your logits are those of q with k1 + k2. The two keys are multiplied, element by element.",
+    ),
+    Wrong(
+        "first value forgotten",
+        trilinear_slip(value="no v1"),
+        "The value of a pair in your out is v2[k] alone. It is v1[j] * v2[k].",
+    ),
+    Wrong(
+        "second value forgotten",
+        trilinear_slip(value="no v2"),
+        "The value of a pair in your out is v1[j] alone. It is v1[j] * v2[k].",
+    ),
+    Wrong(
+        "values added",
+        trilinear_slip(value="sum"),
+        "The value of a pair in your out is v1[j] + v2[k]. The two are multiplied.",
+    ),
+    Wrong(
+        "values exchanged",
+        trilinear_slip(value="exchanged"),
+        "The value of a pair in your out is v1[k] * v2[j]. v1 goes with the first key, j, and v2 "
+        "with the second, k.",
+    ),
+    Wrong(
+        "a constant on k2",
+        trilinear_slip(bias="keys"),
+        "Your kernel adds 1 / d to k2, as released code of the paper does by default. Here nothing "
+        "is added.",
+    ),
+    Wrong(
+        "a constant on v2",
+        trilinear_slip(bias="values"),
+        "out alone is wrong: your kernel adds 1 to v2, as released code of the paper does by "
+        "default. Here nothing is added.",
+    ),
+    Wrong(
+        "constants on k2 and v2",
+        trilinear_slip(bias="keys values"),
+        "Your kernel adds 1 / d to k2 and 1 to v2, as released code of the paper does by default. "
+        "Here nothing is added.",
+    ),
+    Wrong("no scale", trilinear_slip(scaled="never"), "Your logits lack the factor scale."),
+    Wrong(
+        "scale twice", trilinear_slip(scaled="twice"), "Your logits are multiplied by scale twice."
+    ),
+    Wrong(
+        "a scale of its own",
+        trilinear_slip(scaled="by d"),
+        "Your kernel scales by 1 / sqrt(d). The factor is an argument, scale, and here it is "
+        "another number.",
+    ),
+    Wrong(
+        "lse to base 2",
+        trilinear_slip(lse_is="base 2"),
+        "out is right. Your lse is that to base 2; multiplied by ln 2 it is the natural one.",
+    ),
+    Wrong(
+        "mixed bases",
+        trilinear_slip(lse_is="mixed"),
+        "out is right. Your lse adds a maximum in base 2 (logits times log2(e)) and a natural "
+        "logarithm of l. Both parts need one base.",
+    ),
+    Wrong(
+        "mixed bases, l to base 2",
+        trilinear_slip(lse_is="mixed the other way"),
+        "out is right. Your lse adds a natural maximum and a logarithm of l to base 2. Both parts "
+        "need one base.",
+    ),
+    Wrong(
+        "lse without the maximum",
+        trilinear_slip(lse_is="no maximum"),
+        "out is right. Your lse is ln l, and l is measured against the running maximum m, which "
+        "has to come back in.",
+    ),
+    Wrong(
+        "lse is the maximum",
+        trilinear_slip(lse_is="maximum"),
+        "out is right. Your lse is the largest logit, m; ln l is missing.",
+    ),
+    Wrong(
+        "not divided",
+        trilinear_slip(divide=False),
+        "Your out is acc as the loops leave it: the division by l is missing.",
+    ),
+    Wrong(
+        "half-precision accumulator",
+        trilinear_slip(acc_dtype=torch.float16),
+        "Your acc is a float16, so that every step rounds it to 11 bits. The inputs may be "
+        "float16; m, l and acc have to be float32.",
+    ),
+    Wrong(
+        "weights in half precision",
+        trilinear_slip(factor_dtype=torch.float16),
+        "Your weights and values are rounded to float16 before they are multiplied, though the "
+        "inputs are float32. p.to(v2.dtype) follows the inputs.",
+    ),
+    Wrong(
+        "values without other",
+        trilinear_slip(padding="values"),
+        "The load of v2 has a mask and no other=0.0. What a masked lane holds is then undefined, "
+        "here it is NaN, and a weight of 0 times NaN is NaN.",
+    ),
+    Wrong(
+        "queries and keys without other",
+        trilinear_slip(padding="keys"),
+        "Your numbers are right where d fills all D columns, and NaN elsewhere. That is what comes "
+        "of a load of q, k1 or k2 with a mask and no other=0.0: the dot product adds what the "
+        "masked columns hold.",
+    ),
+    Wrong(
+        "contiguous strides",
+        careless(STRIDES="contiguous"),
+        "Your kernel takes the tensors to be contiguous, with the strides that their shape would "
+        "have. Each tensor has strides of its own, and they are passed beside it.",
+    ),
+    Wrong(
+        "strides of q",
+        careless(STRIDES="of q"),
+        "Your kernel takes the strides of q for all tensors, as Listing 1 does. Here each has its "
+        "own.",
+    ),
+    Wrong(
+        "text and head exchanged",
+        careless(AXES="text, head"),
+        "In your kernel program_id(1) is the text and program_id(2) the head. The grid is (tiles, "
+        "h, b): it is the other way round.",
+    ),
+)
+
+TRILINEAR = Exercise(
+    id="9.5",
+    title="2-simplicial attention in one kernel",
+    minutes=40,
+    inputs=trilinear_inputs,
+    sizes=(
+        dict(b=1, h=1, s=1, d=1, w1=1, w2=1, rows=16, keys=16, far=0),
+        dict(b=1, h=1, s=5, d=3, w1=2, w2=3, rows=16, keys=16, far=0),
+        dict(b=1, h=2, s=4, d=5, w1=3, w2=2, rows=16, keys=16, far=128),
+        dict(b=1, h=1, s=4, d=2, w1=1, w2=99, rows=16, keys=32, far=0),
+        dict(b=1, h=1, s=6, d=16, w1=99, w2=1, rows=32, keys=16, far=0),
+        dict(b=1, h=1, s=3, d=2, w1=2, w2=1, rows=16, keys=16, far=VERY_FAR),
+        dict(b=1, h=1, s=18, d=4, w1=2, w2=16, rows=16, keys=16, far=0),
+        dict(b=2, h=3, s=4, d=20, w1=6, w2=5, rows=16, keys=32, far=0),
+    ),
+    truth=truth_trilinear,
+    outputs=("out: b h i d", "lse: b h i"),
+    wrong=WRONG,
+    right=(
+        Right("as the course writes it", right_trilinear),
+        Right("the other loops, in base 2", right_other_loops),
+        Right("as the paper lists it", right_as_listed),
+    ),
+    hints=(
+        "Fix one j. Then q * k1[j] is an ordinary query, and its dot products with k2 are the "
+        "logits of all pairs (j, k). So inside the loop over j stands what you wrote for 9.4. What "
+        "are the values of these pairs? And which of m, l and acc may begin anew for the next j?",
+        "j runs over single positions, from tile ROWS - w1 + 1 (or 0) to the last query of the "
+        "tile; k over tiles of KEYS, from tile ROWS - w2 + 1 (or 0). k1[j] and v1[j] are vectors "
+        "(D,), loaded once for each j. In the first steps some queries see nothing: what is "
+        "m - m_new there?",
+        "m = -1e38, l = 0, acc = 0; for j: merged = q k1[j] scale; for each tile of k: logits = "
+        "dot(merged, trans(k2)), -inf unless i - w1 < j <= i and i - w2 < k <= i; m_new, rescale, "
+        "p and l as in 9.4; acc = acc rescale + dot(p, v2 v1[j]); m = m_new. After both loops "
+        "store acc / l and m + ln l.",
+    ),
+    why="For one j, merging turns pairs into an ordinary row of attention, so both products run on "
+    "tensor cores; and one running maximum through both loops makes one softmax over all pairs. "
+    "Neither (s, s, s) logits nor (s, s) maps are ever stored.",
+    another_way="exchange the loops: tiles of j, and a single k inside or outside. The library's "
+    "kernel keeps a tile of k1 and v1 while k runs, and multiplies by v2[k] after the product "
+    "p v1: fewer loads and fewer multiplications, the same numbers.",
+    variants=("float16",),
+    tolerance=5e-5,
+    ask=ask_kernel,
+    kind="kernel",
+    smallest=SMALLEST,
+    same_dtype=False,
+)

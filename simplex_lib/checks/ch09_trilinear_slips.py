@@ -1,0 +1,164 @@
+"""Mistakes of exercise 9.5, tile by tile as a kernel makes them, and in PyTorch, which is faster.
+
+Axes: b batch, h head, i query, j first key, k second key, s sequence length, d head_dim.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from simplex_lib.checks.ch09_attention_common import Slip, round_to
+
+LOG2_E = 1 / math.log(2)
+NAMES = ("first", "second")
+
+
+def trilinear_slip(
+    *,
+    scaled: str = "once",
+    low: float = -math.inf,
+    wider: tuple[int, int] = (0, 0),
+    longer: tuple[int, int] = (0, 0),
+    exchanged: bool = False,
+    future: str = "",
+    order: str = "any",
+    begin: str = "first query",
+    stop: str = "last query",
+    top: str = "running",
+    start: float = -1e38,
+    rescale: str = "both",
+    anew: str = "never",
+    logit: str = "product",
+    value: str = "product",
+    bias: str = "",
+    acc_dtype: torch.dtype = torch.float32,
+    factor_dtype: torch.dtype | None = None,
+    divide: bool = True,
+    lse_is: str = "natural",
+    padding: str = "zeros",
+) -> Slip:
+    """The kernel with one thing changed.
+
+    Args:
+        scaled: once, twice, never, or by the root of d.
+        low, start: what hidden logits become; where the running maximum begins.
+        wider: by how much the masks and the loops reach back beyond each window.
+        longer: by how much more, or less, the loops alone do.
+        exchanged: w1 and w2.
+        future: which keys may come after the query: "first", "second" or "first second", to the
+            end of the text; with "tile", to the end of the query's tile.
+        order: any, k <= j or j <= k.
+        begin, stop: which query of the tile decides where loops begin and end.
+        top: the running maximum, or none.
+        rescale: both, sum, acc or none.
+        anew: for each j a softmax of its own: added, averaged, or the last one only.
+        logit: product, no k1, no k2, or sum of the keys.
+        value: product, no v1, no v2, sum, or exchanged.
+        bias: constants of the released code, "keys", "values" or "keys values".
+        acc_dtype, factor_dtype: what acc, and weights and values, are rounded to.
+        divide: acc by l.
+        lse_is: natural, base 2, mixed, mixed the other way, no maximum, maximum.
+        padding: zeros, or NaN in what a mask hides of the keys or the values.
+    """
+
+    def answer(
+        q: Tensor,
+        k1: Tensor,
+        k2: Tensor,
+        v1: Tensor,
+        v2: Tensor,
+        w1: int,
+        w2: int,
+        scale: float,
+        rows: int,
+        keys: int,
+    ) -> tuple[Tensor, Tensor]:
+        dtype = torch.float16 if q.dtype == torch.float16 else torch.float32
+        b, h, s, d = q.shape
+        w1, w2 = (w2, w1) if exchanged else (w1, w2)
+        q, k1, k2, v1, v2 = (x.float() for x in (q, k1, k2, v1, v2))
+        k2 = k2 + 1 / d if "keys" in bias else k2
+        v2 = v2 + 1 if "values" in bias else v2
+        columns_hidden = d & (d - 1) != 0 or d < 16  # D > d
+        lost = math.nan if padding == "keys" and columns_hidden else 0.0
+        past_end = math.nan if padding == "values" else 0.0
+        q, k2 = (pad(x, (0, 0, 0, rows + keys)) for x in (q, k2))
+        v2, v1_also = (pad(x, (0, 0, 0, rows + keys), value=past_end) for x in (v2, v1))
+        factor = {"once": scale, "twice": scale * scale, "never": 1.0, "by d": d**-0.5}[scaled]
+        out, lse = torch.empty(b, h, s + rows, d), torch.empty(b, h, s + rows)
+        for i0 in range(0, s, rows):
+            i = torch.arange(i0, i0 + rows)
+            m, l = torch.full((b, h, rows), start), torch.zeros(b, h, rows)  # noqa: E741
+            acc, total = torch.zeros(b, h, rows, d), torch.zeros(b, h, rows, d)
+            count = torch.zeros(rows)
+            end = min(i0 + rows, s)
+            end = {"last query": end, "first query": i0 + 1, "whole tiles": end}[stop]
+            origin = i0 if begin == "first query" else end - 1
+            ends = [s if name in future and "tile" not in future else end for name in NAMES]
+            if stop == "whole tiles":
+                ends[1] = end // keys * keys
+            begins = [max(origin - w + 1 - wider[n] - longer[n], 0) for n, w in enumerate((w1, w2))]
+            for j in range(begins[0], ends[0]):
+                sees_j = i - w1 - wider[0] < j
+                if "first" not in future:
+                    sees_j = sees_j & (j <= i)
+                key, val = k1[:, :, j : j + 1], v1[:, :, j : j + 1]
+                merged = q[:, :, i0 : i0 + rows] * (1 if logit == "no k1" else key) * factor
+                if anew != "never":
+                    fresh = torch.ones_like(sees_j) if anew == "last" else sees_j
+                    m, l = torch.where(fresh, start, m), torch.where(fresh, 0.0, l)  # noqa: E741
+                    acc = torch.where(fresh[:, None], 0.0, acc)
+                for k0 in range(begins[1], ends[1], keys):
+                    k = torch.arange(k0, k0 + keys)
+                    here = slice(k0, k0 + keys)
+                    logits = round_to(merged, dtype) @ k2[:, :, here].mT
+                    if logit == "no k2":
+                        logits = merged.sum(-1, keepdim=True).expand(logits.shape)
+                    if logit == "sum":
+                        logits = q[:, :, i0 : i0 + rows] @ (key + k2[:, :, here]).mT * factor
+                    visible = sees_j[:, None] & (i[:, None] - w2 - wider[1] < k) & (k < s)
+                    if "second" not in future:
+                        visible = visible & (k <= i[:, None])
+                    if order != "any":
+                        visible = visible & ((k <= j) if order == "k <= j" else (j <= k))
+                    logits = torch.where(visible, logits + lost, low)
+                    m_new = m.maximum(logits.amax(-1)) if top == "running" else 0 * l
+                    shrink, p = (m - m_new).exp(), (logits - m_new[..., None]).exp()
+                    l = l * (shrink if rescale in ("both", "sum") else 1)  # noqa: E741
+                    l = l + p.sum(-1)  # noqa: E741
+                    other = v2[:, :, here]
+                    values = {
+                        "product": val * other,
+                        "no v1": other,
+                        "no v2": val + 0 * other,
+                        "sum": val + other,
+                        "exchanged": v1_also[:, :, here] * v2[:, :, j : j + 1],
+                    }[value]
+                    weights, values = round_to(p, dtype), round_to(values, dtype)
+                    if factor_dtype is not None:
+                        weights, values = (round_to(x, factor_dtype) for x in (weights, values))
+                    acc = acc * (shrink[..., None] if rescale in ("both", "acc") else 1)
+                    acc = round_to(acc + weights @ values, acc_dtype)
+                    m = m_new
+                total = total + torch.where(sees_j[:, None], acc / l[..., None], 0.0)
+                count = count + sees_j
+            done = acc / l[..., None] if divide else acc
+            done = total if anew == "added" else done
+            done = total / count[:, None] if anew == "averaged" else done
+            out[:, :, i0 : i0 + rows] = done
+            lse_here = {
+                "natural": m + l.log(),
+                "base 2": (m + l.log()) * LOG2_E,
+                "mixed": m * LOG2_E + l.log(),
+                "mixed the other way": m + l.log2(),
+                "no maximum": l.log(),
+                "maximum": m,
+            }
+            lse[:, :, i0 : i0 + rows] = lse_here[lse_is]
+        return round_to(out[:, :, :s], dtype), lse[:, :, :s]
+
+    return Slip(answer)
