@@ -34,10 +34,10 @@ def still(p: ProgramsPayload) -> bytes:
     lines = _source(p)
     above, below = max(heights), max(15 * len(lines), 176) + 14
     width = 660
-    drawn = still_figure(width / INCH, (above + below + 34) / INCH)
+    drawn = still_figure(width / INCH, (above + below + 42) / INCH)
     drawn.set_layout_engine("none")
     axes = drawn.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(0, width), ylim=(above + below + 34, 0))
+    axes.set(xlim=(0, width), ylim=(above + below + 42, 0))
     axes.axis("off")
     left = 6.0
     for column, wide, tall in zip(columns, widths, heights, strict=True):
@@ -52,10 +52,10 @@ def still(p: ProgramsPayload) -> bytes:
             top += TITLE + high
         left += wide + GAP
     _legend(axes, p, above + 20)
-    _lanes(axes, p, above + 42)
+    _lanes(axes, p, above + 50)
     for n, (mark, number, text, now) in enumerate(lines):
         look: dict[str, Any] = dict(family="monospace", weight="bold" if now else "normal")
-        _text(axes, 168, above + 48 + 15 * n, f"{mark:>3} {number:>3}  {text}", size=6.6, **look)
+        _text(axes, 168, above + 56 + 15 * n, f"{mark:>3} {number:>3}  {text}", size=6.6, **look)
     return _small(drawn)
 
 
@@ -103,6 +103,8 @@ def _draw(axes: Any, g: Grid, left: float, top: float, cell: float) -> None:
 def _legend(axes: Any, p: ProgramsPayload, y: float) -> None:
     x = 6.0
     for name, crossed, words in legend(p):
+        if x + 20 + 4.8 * len(words) > 650:
+            x, y = 6.0, y + 16
         look = LOOKS[False][name] if name else None
         axes.add_patch(
             Rectangle((x, y - 6), 14, 12, fc=look.fill if look else "none",
@@ -112,7 +114,7 @@ def _legend(axes: Any, p: ProgramsPayload, y: float) -> None:
         if crossed:
             axes.plot([x + 7], [y], "x", color="#222222", ms=6, mew=1)
         _text(axes, x + 19, y, words)
-        x += 32 + 5.2 * len(words)
+        x += 32 + 4.8 * len(words)
 
 
 def _lanes(axes: Any, p: ProgramsPayload, top: float) -> None:

@@ -32,7 +32,7 @@ LOOKS = {
         "n3": Look("#93bff0"), "n4": Look("#74abe8"),
     },
     True: {
-        "L": Look("#27598f"), "l": Look("#1c3550"), "S": Look("#8a4b1c", "stripes", "#ffb27d"),
+        "L": Look("#27598f"), "l": Look("#1f4066"), "S": Look("#8a4b1c", "stripes", "#ffb27d"),
         "s": Look("#46301f", "stripes", "#8a6242"), "B": Look("#27598f", "bars", "#96531f"),
         "b": Look("#1c3550", "bars", "#4a3320"), "o": Look("#3a404a", "dots", "#9aa0aa"),
         "m": Look("#111111", "hatched", "#757d89"), "w0": Look("#6b3c18"), "w1": Look("#46301f"),
@@ -99,7 +99,7 @@ def legend(p: ProgramsPayload) -> list[tuple[str, bool, str]]:
         found.append(("l", False, "pale: in an access before"))
     found.append(("o", False, "stored by a program before"))
     if any(g.crosses for column in p.grids for g in column):
-        found.append(("", True, "another program of the launch races for it"))
+        found.append(("", True, "another program races for it"))
     return [*found, ("m", False, "lane masked")]
 
 

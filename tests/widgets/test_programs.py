@@ -379,7 +379,7 @@ def test_another_kernel_starts_anew():
     assert widget.choices["show"] == "one program" == controls["show"].value
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", ["vector", "trilinear", "race"])
 def test_still_form(preset):
     widget = step_programs(preset, access=2)
     picture = widget.still()
