@@ -342,6 +342,104 @@ SYMPTOMS = (
         ("seed", "generator", "random", "manual_seed", "repeatable"),
     ),
     Symptom(
+        "0 active drivers, or Cannot call @triton.jit'd outside of the scope of a kernel",
+        (
+            "There is no GPU, and triton was imported before TRITON_INTERPRET was set: by hand, or "
+            "by a part of torch that imports it.",
+            "triton.testing.do_bench or @triton.autotune with more than one configuration: both "
+            "measure on a GPU.",
+            "A kernel was called like a function. It wants a grid: kernel[grid](...).",
+        ),
+        "Restart, and import simplex_lib before anything else: it chooses the interpreter where "
+        "there is no GPU. simplex doctor says which mode is on.",
+        ("triton", "interpreter", "import", "gpu", "driver", "runtimeerror", "interpret", "kernel"),
+    ),
+    Symptom(
+        "arange's range must be a power of 2, or must be of type tl.constexpr",
+        (
+            "tl.arange got a size of the problem in place of a block size.",
+            "tl.constexpr is missing behind the name in the kernel's arguments.",
+            "A program id stands inside of tl.arange: it is known only when the kernel runs.",
+        ),
+        "Block sizes are powers of two, given from outside and marked tl.constexpr. Add what is "
+        "known later to the block, and switch lanes off by a mask.",
+        ("triton", "arange", "constexpr", "block", "valueerror", "compile", "kernel"),
+    ),
+    Symptom(
+        "A kernel gives other numbers from run to run, or right here and wrong on a GPU",
+        (
+            "A mask without `other`: lanes that are off hold 0 in the interpreter and anything on "
+            "a GPU.",
+            "A load without a mask reads behind the end: whatever lies in memory there.",
+            "Two programs store to the same element: the interpreter runs them one after the "
+            "other, a GPU all at once.",
+            "Some elements are never stored; torch.empty holds what lay there before.",
+            "Atomics add in whatever order programs come.",
+        ),
+        "Fill every output with NaN before the launch and put NaN around the inputs. What no "
+        "program stores stays NaN, and what is read from outside becomes NaN.",
+        ("triton", "race", "random", "nondeterministic", "change", "masked", "other", "undefined"),
+    ),
+    Symptom(
+        "NaN or wrong numbers where the size is no multiple of the block (the tail)",
+        (
+            "`other` is missing, or is 0 in a maximum: -inf is what loses every maximum.",
+            "-inf is summed, or is a factor: a sum wants 0, and -inf * 0 is NaN.",
+            "A finite number as -inf, such as -1e4: rows that lie lower see it.",
+            "The mask compares the lane and not the offset: start + arange belongs in it.",
+            "Only one of the two factors of tl.dot is masked along the axis of the sum.",
+        ),
+        "Take sizes of one less, one more and just a multiple of the block. Then name for each "
+        "reduction the number that changes nothing: -inf for max, 0 for sum and dot.",
+        ("triton", "mask", "tail", "block", "multiple", "nan", "last", "other", "boundary"),
+    ),
+    Symptom(
+        "Right for a whole matrix, wrong for a slice or a transpose of it (kernels)",
+        (
+            "The kernel counts offsets by shapes, row * columns + column, and not by strides.",
+            "The strides of one tensor are used for another, or those of the input for the output.",
+            "The two strides have changed places.",
+            "Pointers were counted in bytes: in Triton, pointer + 1 is the next number.",
+        ),
+        "Print x.stride() of the tensor that fails. The offset of an element is the sum of each "
+        "index times its own stride.",
+        ("triton", "stride", "strides", "pointer", "offset", "contiguous", "transpose", "slice"),
+    ),
+    Symptom(
+        "Only the first block or row of a kernel's output is filled",
+        (
+            "tl.program_id is missing from the offsets, or asks for an axis that the grid does "
+            "not have.",
+            "The program id is not multiplied by the block size.",
+            "The grid is too small: it is rounded up, triton.cdiv(n, BLOCK).",
+        ),
+        "Ask of program 1: which offsets does it have? Write them down for a block of 4.",
+        ("triton", "program_id", "grid", "program", "zeros", "unwritten", "cdiv", "launch"),
+    ),
+    Symptom(
+        "A comparison of blocks seems to be ignored (if, and, or in a kernel)",
+        (
+            "`and` and `or` between blocks: the interpreter keeps one of the two. & and | work "
+            "lane by lane, with parentheses round each comparison.",
+            "`if` of a block: a program takes one way as a whole, and the interpreter always takes "
+            "the first. A mask, or tl.where, decides lane by lane.",
+        ),
+        "Store the mask itself, tl.where(ok, 1.0, 0.0), and look at it.",
+        ("triton", "mask", "if", "and", "or", "condition", "where", "boolean"),
+    ),
+    Symptom(
+        "A product of kernels has only about three right digits",
+        (
+            "float32 factors of tl.dot become TF32 on a GPU, with 11 significant bits: "
+            'input_precision="ieee" keeps them. The interpreter ignores it.',
+            "The sum of tl.dot is kept in float16.",
+            "Numbers were converted to the dtype of the output before they were summed.",
+        ),
+        "Compare with torch in float64, once for k = 16 and once for k = 4096: rounding of factors "
+        "stays about as it is, rounding of a short sum grows.",
+        ("triton", "tf32", "dot", "precision", "float16", "digits", "accumulator", "tolerance"),
+    ),
+    Symptom(
         "My gradients by hand differ from autograd's",
         (
             "The factor of the logits (scale) is missing in dq, dk1 and dk2: the way back through "
