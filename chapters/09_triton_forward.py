@@ -805,9 +805,9 @@ assert round(float((logits - lse).exp().sum()), 2) == 0.17
 
 # %% [markdown] tags=["exercise"]
 r"""
-### Exercise 9.4: Attention with an online softmax &nbsp; (30 minutes)
+### Exercise 9.4: Attention in one kernel &nbsp; (30 minutes)
 
-Causal attention in one kernel. With `logits[i, j] = scale * q[i] · k[j]` for $j \le i$, store two things:
+Causal attention with an online softmax. With `logits[i, j] = scale * q[i] · k[j]` for $j \le i$, store two things:
 
 $$\text{out}_i = \sum_j \operatorname{softmax}_j(\text{logits}_{ij})\, v_j, \qquad \text{lse}_i = \ln \sum_j e^{\text{logits}_{ij}}$$
 
@@ -960,7 +960,7 @@ In the first two steps it sees nothing: $m$ stays $-\infty$ and all weights are 
 
 # %% [markdown] tags=["exercise"]
 r"""
-### Exercise 9.5: Attention over pairs &nbsp; (40 minutes)
+### Exercise 9.5: 2-simplicial attention in one kernel &nbsp; (40 minutes)
 
 2-simplicial attention in one kernel, as in the paper: query $i$ sees the pairs with $i - w_1 < j \le i$ and $i - w_2 < k \le i$ (nothing orders j and k),
 
