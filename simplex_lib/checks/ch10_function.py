@@ -22,7 +22,7 @@ from simplex_lib.checks.exercise import Draw, Exercise, Right, Wrong
 def function_inputs(draw: Draw, *, b: int, h: int, s: int, d: int, dv: int) -> dict[str, Any]:
     keys = {name: draw.normal(b, h, s, d) for name in ("q", "k1", "k2")}
     values = {name: draw.normal(b, h, s, dv) for name in ("v1", "v2", "dout")}
-    return keys | values | dict(dlse=draw.normal(b, h, s), scale=0.7)
+    return keys | values | dict(dlse=draw.normal(b, h, s), scale=0.3 + 0.07 * s)
 
 
 def truth_function(
@@ -59,6 +59,7 @@ FUNCTION = Exercise(
     inputs=function_inputs,
     sizes=(
         dict(b=1, h=1, s=2, d=1, dv=3),
+        dict(b=1, h=2, s=12, d=1, dv=2),  # a cube, or a square, is more than all inputs
         dict(b=1, h=2, s=4, d=3, dv=5),
         dict(b=2, h=3, s=5, d=4, dv=6),
     ),
@@ -191,6 +192,7 @@ FUNCTION = Exercise(
         Wrong("backward changes what it reads", function(delta=answers.delta_in_place), "Refused."),
         Wrong("list of results", function(results=lambda ctx, out, lse: [out, lse]), "Refused."),
         Wrong("no function", answers.Plain, "Refused."),
+        Wrong("dout changed in place", function(straight_dout=answers.turned), "Refused."),
         Wrong("results", function(results=lambda ctx, out, lse: out), "Refused."),
         Wrong("out without a gradient", function(results=answers.marked_out), "Refused."),
         Wrong(

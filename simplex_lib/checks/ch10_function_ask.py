@@ -50,6 +50,7 @@ def ask_function(answer: Any, arguments: Mapping[str, Any]) -> Any:
     rules.require_contiguous(first.kernels)
     rules.require_launches(first)
     rules.require_any_dout(answer, inputs, scale)
+    rules.require_dout_unchanged(answer, inputs, scale, dout)
     rules.require_any_layout(answer, inputs, scale, dout)
     rules.require_only_what_is_needed(answer, inputs, scale, dout)
     rules.require_lse(answer, inputs, scale, dout, dlse)
@@ -65,14 +66,14 @@ def _require_little(made: Pass, saved: list[Tensor]) -> None:
     """Nothing as large as the cube is kept, and no tensor where autograd does not see it."""
     on_ctx = getattr(made.out.grad_fn, "__dict__", {})
     kept = {name: x for name, x in on_ctx.items() if _tensors(x)}
-    limit = max(x.numel() for x in (*made.inputs.values(), made.out))
+    limit = sum(x.numel() for x in (*made.inputs.values(), made.out, made.lse))
     for x in (*saved, *(t for value in kept.values() for t in _tensors(value))):
         if x.numel() > limit:
             raise Rejected(
                 "too much kept",
-                f"A tensor of shape {tuple(x.shape)} is kept for backward. Memory that grows "
-                "faster than the inputs is what the kernels are there to avoid: the probabilities "
-                "come back from lse.",
+                f"A tensor of shape {tuple(x.shape)} is kept for backward, with more numbers than "
+                "the five inputs, out and lse have together. Memory that grows faster than the "
+                "inputs is what the kernels are there to avoid: probabilities come back from lse.",
             )
     if kept:
         name = next(iter(kept))

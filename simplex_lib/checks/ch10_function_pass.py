@@ -29,7 +29,10 @@ def apply_to(
     needed: Sequence[str] = INPUTS,
     kernels: Kernels | None = None,
 ) -> Pass:
-    leaves = {name: x.detach().clone().requires_grad_() for name, x in inputs.items()}
+    leaves = {
+        name: torch.empty_strided(x.shape, x.stride(), dtype=x.dtype).copy_(x).requires_grad_()
+        for name, x in inputs.items()
+    }
     for name in set(INPUTS) - set(needed):
         leaves[name].requires_grad_(False)
     b, h, s, d = inputs["q"].shape

@@ -108,12 +108,28 @@ def require_any_dout(answer: Any, inputs: Mapping[str, Tensor], scale: float) ->
             )
 
 
+def require_dout_unchanged(
+    answer: Any, inputs: Mapping[str, Tensor], scale: float, dout: Tensor
+) -> None:
+    """What arrives may go to others as well."""
+    made = apply_to(answer, inputs, scale)
+    arrived: list[tuple[Tensor, Tensor]] = []
+    made.out.register_hook(lambda x: arrived.append((x, x.clone())))
+    gradients_of(made, (made.out * dout.contiguous()).sum())
+    if any(not torch.equal(x, before) for x, before in arrived):
+        raise Rejected(
+            "dout changed in place",
+            "backward writes into the dout that it gets. contiguous() returns the very same tensor "
+            "where nothing is to be done, and autograd may hand that tensor to others as well.",
+        )
+
+
 def require_any_layout(
     answer: Any, inputs: Mapping[str, Tensor], scale: float, dout: Tensor
 ) -> None:
-    """Inputs that lie the other way round in memory."""
-    turned = {name: x.mT.contiguous().mT for name, x in inputs.items()}
-    made = apply_to(answer, turned, scale)
+    """Inputs of which only every other number in memory is one."""
+    spread = {name: torch.stack([x, -x], -1)[..., 0] for name, x in inputs.items()}
+    made = apply_to(answer, spread, scale)
     found = gradients_of(made, (made.out * dout).sum())
     require_contiguous(made.kernels)
     if not all_near(found, wanted_gradients(inputs, scale, dout, None)):
@@ -179,14 +195,20 @@ def require_separate_calls(
 ) -> None:
     """Two forwards, then their backwards; then one backward twice."""
     others = {name: 0.5 * x + 1 for name, x in inputs.items()}
+    theirs = wanted_gradients(others, 2 * scale, dout, None)
+    alone = apply_to(answer, others, 2 * scale)
+    if not all_near(gradients_of(alone, (alone.out * dout).sum()), theirs):
+        raise Rejected(
+            "other numbers",
+            f"It is right with scale = {scale:.3g}; with scale = {2 * scale:.3g} and other inputs "
+            "of the same shapes the gradients are wrong.",
+        )
     first = apply_to(answer, inputs, scale)
     second = apply_to(answer, others, 2 * scale, kernels=first.kernels)
     wanted = wanted_gradients(inputs, scale, dout, None)
     found = gradients_of(first, (first.out * dout).sum(), retain_graph=True)
     more = gradients_of(second, (second.out * dout).sum())
-    if not all_near(found, wanted) or not all_near(
-        more, wanted_gradients(others, 2 * scale, dout, None)
-    ):
+    if not all_near(found, wanted) or not all_near(more, theirs):
         raise Rejected(
             "two calls mixed",
             "One call by itself is right. After two calls, as in a model of two layers, the "
