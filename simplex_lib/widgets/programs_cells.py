@@ -21,6 +21,7 @@ from simplex_lib.widgets.kit import require_index
 from simplex_lib.widgets.programs_recording import Recording, Touch
 
 SHOWN = ("one program", "all programs")
+WIDEST = 64  # cells in a row of a vector
 LANES = 16  # of a block of one axis, in a row
 Show = Literal["one program", "all programs"]
 
@@ -150,6 +151,9 @@ def cells_of(recording: Recording, name: str) -> tuple[int, int, int]:
     shape, count = recording.tensors[name], math.prod(recording.tensors[name])
     if any(other[:-1] == shape and shape for other in recording.tensors.values()):
         return count, 1, shape[-1]  # a number for each row of another one: beside it
+    wide = any(len(other) == 2 and other[1:] == shape for other in recording.tensors.values())
+    if wide and count <= WIDEST:
+        return 1, count, 1  # a number for each column of another one: above it
     if len(shape) < 2:
         columns = min(count, next(w for w in (16, 32, 64) if count <= w * w or w == 64))
         return math.ceil(count / columns), columns, math.ceil(count / columns)

@@ -212,10 +212,11 @@ def record(
 
 
 def _columns(shapes: Mapping[str, tuple[int, ...]]) -> list[list[str]]:
-    """Vectors of one length one above the other, everything else side by side."""
+    """Side by side; above one another vectors of one length, and a vector of columns its matrix."""
     found: list[list[str]] = []
     for name, shape in shapes.items():
-        if found and len(shape) == 1 and shapes[found[-1][-1]] == shape:
+        before = shapes[found[-1][-1]] if found else ()
+        if len(before) == 1 and (before == shape or (before == shape[1:] and before != shape[:1])):
             found[-1].append(name)
         else:
             found.append([name])

@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.patches import Rectangle
 
 from simplex_lib.widgets.kit import maths_free, still_figure
-from simplex_lib.widgets.programs_cells import Area, Grid, ProgramsPayload
+from simplex_lib.widgets.programs_cells import Area, Grid, ProgramsPayload, shape_text
 from simplex_lib.widgets.programs_view import (
     LOOKS,
     cell_size,
@@ -43,7 +43,7 @@ def still(p: ProgramsPayload) -> bytes:
     for column, wide, tall in zip(columns, widths, heights, strict=True):
         top = above - tall
         for g, _, high in column:
-            shape = f" ({', '.join(map(str, g.shape))})" if wide > NARROW else ""
+            shape = shape_text(g.shape) if wide > NARROW else ""
             _text(axes, left, top + 20, g.name, weight="bold")
             _text(axes, left + 3 + 6.6 * len(g.name), top + 20, shape)
             if g.note:

@@ -225,6 +225,14 @@ def test_how_a_tensor_lies():
     assert cells_of(recorded("vector"), "x") == (3, 16, 3)
 
 
+def test_a_number_for_each_column_lies_above_them():
+    shapes = {"a": (3,), "b": (4,), "c": (3, 4)}
+    layout = programs_recording._columns(shapes)
+    r = programs_recording.Recording("outer", ["pass"], shapes, [(1, 1, 1)], [], layout)
+    assert layout == [["a"], ["b", "c"]]
+    assert [cells_of(r, name)[:2] for name in shapes] == [(3, 1), (1, 4), (3, 4)]
+
+
 def test_lanes_of_an_access():
     p = programs_payload(recorded("vector"), 2, 3)
     assert [(a.state, a.width) for a in p.lanes.areas] == [("S", 10), ("m", 6)]
