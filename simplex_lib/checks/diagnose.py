@@ -32,6 +32,27 @@ def diagnose(
     if not usable or any(d.got.shape != d.expected.shape for d in usable):
         return None
     largest = usable[0]
+    if len(exercise.outputs) == 1:
+        return _say(exercise, usable, passing)
+    same = [d for d in usable if d.output == largest.output]
+    one = len(same) == len(usable)  # else another output fails elsewhere: speak of this case alone
+    found = _say(exercise, same if one else [largest], passing if one else ())
+    if found is None:
+        return None
+    says, of = found[1], f" of {exercise.output_name(largest.output)}"
+    for words in ("very number", "he numbers", "our numbers"):
+        says = says.replace(words, words + of)
+    says = says.replace(" numbers are infinite", f" numbers{of} are infinite")
+    if not one and not says.startswith("With "):
+        says = f"With {largest.case}: {says[0].lower()}{says[1:]}"
+    return found[0], says
+
+
+def _say(
+    exercise: Exercise, usable: Sequence[Difference], passing: Sequence[Case]
+) -> Finding | None:
+    """What is true of the output in which all of these differences lie."""
+    largest = usable[0]
     lost = torch.isnan(largest.got) & ~torch.isnan(largest.expected)
     found = None if lost.any() else _precision(usable) or _factor(exercise, usable, passing)
     if found:

@@ -76,7 +76,8 @@ def examine(
     if first.outcome.problem in ("stub", "timeout", "exit", "library", "memory", "mutated"):
         return _report(exercise, first.outcome.problem, first.outcome.says, start, first)
     if first.outcome.rejected:
-        wrong = same_mistake(exercise, trials) if exercise.kind == "kernel" else None
+        ran = exercise.kind == "kernel" and first.outcome.problem != "triton"
+        wrong = same_mistake(exercise, trials) if ran else None
         trial = _shrink(exercise, first, ask, wrong)
         says, cause = trial.outcome.says, first.outcome.problem or ""
         if wrong:

@@ -97,7 +97,7 @@ def _device() -> torch.device:
         raise Rejected(
             "triton",
             "This machine cannot run kernels: they need the package triton, which exists for "
-            "Linux. Chapter 00 says how to go on without.",
+            "Linux. The solution can be read all the same.",
         )
     return torch.device("cuda" if mode == "gpu" else "cpu")
 

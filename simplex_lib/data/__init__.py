@@ -11,6 +11,7 @@ block_pairs          2-simplicial attention on the block task, trained on a CPU
 kernels_correctness  errors and memory of the kernels on an H100
 determinant_kernels  two ways to give determinants to the forward kernel, timed on an H100
 races                one element and a thousand programs on an H100: a race, atomics, an owner
+program_traces       what each program of some kernels loads and stores, noted in the interpreter
 loop_steps           local variables of the forward kernels, recorded in the interpreter
 multi_token_benchmark  the key-query convolution in two forms, measured
 

@@ -116,6 +116,34 @@ def test_the_report_says_what_happened(answer, cause, words):
     assert report.message in str(report) or report.message.split("\n")[0] in str(report)
 
 
+@pytest.mark.parametrize(
+    ("answer", "cause", "words"),
+    [
+        (lambda x: (2 * x, -x.sum(-1)), "sign", "Every number of sums has the wrong sign."),
+        (lambda x: (2 * x, 3 * x.sum(-1)), "factor", "Every number of sums is 3 times the right"),
+        (lambda x: (2 * x + 1, x.sum(-1)), "offset", "every number of twice is the right one plus"),
+        (
+            lambda x: (2 * x * (-1) ** (len(x) > 2), -x.sum(-1)),  # first wrong here, then there
+            "sign",
+            "With i = 3, j = 5: every number of twice has the wrong sign.",
+        ),
+    ],
+)
+def test_of_several_outputs_the_wrong_one_is_named(answer, cause, words):
+    def right(x):
+        return 2 * x, x.sum(-1)
+
+    exercise = total(
+        inputs=lambda draw, *, i, j: dict(x=draw.normal(i, j)),
+        truth=right,
+        outputs=("twice: i j", "sums: i"),
+        wrong=tuple(Wrong(str(n), lambda x, n=n: (n * x, x), "No.") for n in (5, 6, 7, 8)),
+        right=(Right("same", right),),
+    )
+    report = examine(exercise, answer)
+    assert report.cause == cause and words in report.says
+
+
 def test_an_unwritten_answer_is_not_called_wrong():
     def stub(x, scale):
         raise NotImplementedError

@@ -1,6 +1,9 @@
 """What `run_kernel` sees: every way to touch the wrong memory, in words and before it happens."""
 
 import math
+import subprocess
+import sys
+import textwrap
 
 import pytest
 import torch
@@ -169,3 +172,23 @@ def test_the_inputs_of_the_caller_stay_and_nan_stands_round_each():
     with pytest.raises(Rejected):
         run_kernel(into_input, (1,), double(x, Output((10,))))
     assert torch.equal(x, X.float()) and math.isnan(Output((1,)).fill)
+
+
+def test_without_triton_all_checks_load_and_a_kernel_is_refused_in_words():
+    program = """
+        import sys
+        sys.modules["triton"] = None
+        from simplex_lib.checks import check, exercises
+        kernels = [e for e in exercises().values() if e.kind == "kernel"]
+        assert kernels
+        for exercise in kernels:
+            report = check(exercise.id, exercise.right[0].answer)
+            assert report.cause == "triton" and "cannot run kernels" in report.says, report
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
