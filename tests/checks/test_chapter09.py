@@ -3,6 +3,9 @@
 `python tests/checks/test_chapter09.py` prints what a learner reads for every wrong answer.
 """
 
+import sys
+from functools import partial
+
 import pytest
 import torch
 
@@ -219,8 +222,6 @@ def odd_softmax(
         m = tl.max(tl.where(ok, tl.abs(x), 0.0), 0)
     elif SLIP == "clamped":
         x, m = tl.minimum(x, 80.0), 0.0
-    elif SLIP == "minus columns":
-        m += columns
     e = tl.exp(x - m)
     total = tl.sum(e, 0)
     if SLIP == "plus a hundredth":
@@ -368,6 +369,49 @@ def without_load(x_ptr, y_ptr, out_ptr, n, a, BLOCK: tl.constexpr):
 
 
 @triton.jit
+def if_in_place_of_mask(x_ptr, y_ptr, out_ptr, n, a, BLOCK: tl.constexpr):
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    if at < n:
+        tl.store(out_ptr + at, a * tl.load(x_ptr + at) + tl.load(y_ptr + at))
+
+
+@triton.jit
+def shape_without_tuple(x_ptr, y_ptr, out_ptr, n, a, BLOCK: tl.constexpr):
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    acc = tl.zeros(BLOCK, tl.float32)
+    tl.store(out_ptr + at, acc + a, mask=at < n)
+
+
+@triton.jit
+def of_torch(x_ptr, y_ptr, out_ptr, n, a, BLOCK: tl.constexpr):
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    x = torch.mul(tl.load(x_ptr + at, mask=at < n), a)
+    tl.store(out_ptr + at, x, mask=at < n)
+
+
+@triton.jit
+def of_itself(x_ptr, y_ptr, out_ptr, n, a, BLOCK: tl.constexpr):
+    tl.store(out_ptr + at, a, mask=at < n)
+
+
+@triton.jit
+def talking(x_ptr, y_ptr, out_ptr, n, a, BLOCK: tl.constexpr):
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    print("7 lanes")
+    out = a * tl.load(x_ptr + at, mask=at < n) + tl.load(y_ptr + at, mask=at < n)
+    tl.store(out_ptr + at, out, mask=at < n)
+
+
+@triton.jit
+def rows_beyond(x_ptr, out_ptr, columns, x_row, x_column, out_row, out_column, BLOCK: tl.constexpr):
+    row, column = tl.program_id(0), tl.minimum(tl.arange(0, BLOCK), columns - 1)
+    x = tl.load(x_ptr + row * x_row + column * x_column).to(tl.float32)
+    e = tl.exp(x - tl.max(x, 0))
+    total = tl.sum(tl.where(tl.arange(0, BLOCK) < columns, e, 0.0), 0)
+    tl.store(out_ptr + row * out_row + column * out_column, e / total)
+
+
+@triton.jit
 def stub(x_ptr, y_ptr, out_ptr, n, a, BLOCK: tl.constexpr):
     raise NotImplementedError
 
@@ -399,3 +443,116 @@ def wrong_axis(x_ptr, out_ptr, columns, x_row, x_column, out_row, out_column, BL
     x = tl.load(x_ptr + row * x_row + column * x_column, mask=ok, other=float("-inf"))
     e = tl.exp(x - tl.max(x, axis=1))
     tl.store(out_ptr + row * out_row + column * out_column, e / tl.sum(e, 0), mask=ok)
+
+
+GENERAL = {"other", "part", "axis", "factor", "precision", "sums", "nan", "offset", "flipped"}
+VECTORS = {
+    "axis 1": {"first block only"},
+    "one later": {"unwritten out"},
+    "number of programs": {"stored twice", "unwritten out"},
+    "times n": {"first block only"},
+    "mask of BLOCK": {"load unmasked"},
+    "mask of -1": {"unwritten out"},
+    "atomics": {"atomics"},
+    "adds to out": {"reads unwritten out"},
+    "next block too": {"stored twice"},
+    "no store": {"unwritten out"},
+    "float16": {"precision"},
+    **dict.fromkeys(("minus", "whole numbers", "squared", "sum of the block", "reversed"), GENERAL),
+}
+ROWS = {
+    "axis 1": {"row 0 for all"},
+    "next row": {"reads outside x"},
+    "one too many": {"reads outside x"},
+    "one too few": {"unwritten out"},
+    "other inf": {"no other"},
+    "other -1e20": {"finite tail, far down"},
+    "zeros left out": {"unwritten out"},
+    "all rows": {"stored twice"},
+    **dict.fromkeys(("other -100", "other 1", "twice", "sigmoid", "largest size"), GENERAL),
+    **dict.fromkeys(("clamped", "plus a hundredth", "plus one", "causal", "root"), GENERAL),
+    **dict.fromkeys(("divided by BLOCK", "one hot"), GENERAL),
+}
+TILES = {
+    "rows only": {"unwritten c"},
+    "k + 1 in the mask": {"reads outside a"},
+    "the other order": {"shapes"},
+    "elementwise": {"shapes"},
+    "float16 in between": {"sum in float16"},
+    "atomics": {"atomics"},
+    "adds to C": {"reads unwritten c"},
+    "steps of 1": {"steps of one"},
+    "without the first block": {"first block of k missing"},
+    "one block too few": {"one block of k too few"},
+    "k minus 1": {"last number of k missing"},
+    **dict.fromkeys(("from one", "steps of half a block", "k - 1 in the mask"), GENERAL),
+    "B transposed in the block": {"shapes of tl.dot"},
+    **dict.fromkeys(("one row fewer", "sizes"), GENERAL),
+    **dict.fromkeys(("maximum", "mean of blocks", "twice", "sign", "divided by k"), GENERAL),
+}
+WRITTEN = (
+    ("9.1", size_not_constant, {"arange"}),
+    ("9.1", size_of_three, {"arange"}),
+    ("9.1", one_pointer, {"one pointer"}),
+    ("9.1", one_pointer_loaded, {"one pointer"}),
+    ("9.1", indexed, {"square brackets"}),
+    ("9.1", without_load, {"address in place of number"}),
+    ("9.1", if_in_place_of_mask, {"load unmasked"}),
+    ("9.1", shape_without_tuple, {"shape without tuple"}),
+    ("9.1", of_torch, {"function of torch"}),
+    ("9.1", of_itself, {"raised"}),
+    ("9.1", stub, {"stub"}),
+    ("9.1", other_arguments, {"arguments"}),
+    ("9.1", plain, {"not a kernel"}),
+    ("9.1", 3, {"type"}),
+    ("9.2", half_exponential, {"no maximum"}),
+    ("9.2", wrong_axis, {"no such axis"}),
+    ("9.2", scale_add_kernel, {"arguments"}),
+)
+UNLISTED = (
+    *(("9.1", partial(odd_vector, SLIP=slip), causes) for slip, causes in VECTORS.items()),
+    *(("9.2", partial(odd_softmax, SLIP=slip), causes) for slip, causes in ROWS.items()),
+    *(("9.3", partial(odd_matmul, SLIP=slip), causes) for slip, causes in TILES.items()),
+    *WRITTEN,
+)
+
+
+@pytest.mark.parametrize(("exercise", "answer", "causes"), UNLISTED)
+def test_unlisted_wrong_answers_are_rejected_and_not_misnamed(exercise, answer, causes):
+    report = check(exercise, answer)
+    assert not report.passed and report.cause in causes, report.message
+
+
+# what a check of one exercise alone must do -------------------------------------------------------
+
+
+def test_triton_errors_name_the_line_of_the_kernel():
+    assert "`x, y = tl.load" not in check("9.1", indexed).message
+    assert "out_ptr[at] = a * x_ptr[at] + y_ptr[at]" in check("9.1", indexed).message
+    assert "e = tl.exp(x - tl.max(x, axis=1))" in check("9.2", wrong_axis).message
+
+
+def test_the_guard_is_back_after_a_kernel():
+    before = sys.getprofile()
+    check("9.1", stub)
+    check("9.1", scale_add_kernel)
+    assert sys.getprofile() is before
+
+
+def test_what_a_kernel_prints_is_told():
+    report = check("9.1", talking)
+    assert report.passed and "7 lanes" in report.printed
+
+
+def test_the_last_numbers_may_be_computed_again_and_again():
+    assert check("9.2", rows_beyond).passed
+
+
+if __name__ == "__main__":
+    for name in IDS:
+        for wrong, report in confusion(exercises()[name]).items():
+            print(name, wrong, report.cause, report.says, sep=" | ")
+    for name, answer, causes in UNLISTED:
+        report = check(name, answer)
+        flag = "" if not report.passed and report.cause in causes else " <<<<"
+        print(name, answer, report.cause, report.says, report.details, flag)
