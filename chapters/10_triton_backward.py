@@ -302,7 +302,7 @@ for what, numbers in {
 # %% [markdown]
 r"""
 With 64 heads even the windows come to 34 gigabytes *for one layer*. So the backward pass computes the logits again, tile by tile, and takes $P = e^{S - \mathrm{lse}}$. That is easier than it was on the way forward: no running maximum, nothing to rescale, every tile by itself. It costs each kernel one matrix product more, and products are what a GPU has to spare; what it has not is memory, and time to wait for it (chapter 09).
-It also cannot overflow: $S \le \mathrm{lse}$ always, so the exponential is at most 1.
+It also cannot overflow: $S \le \mathrm{lse}$, so the exponential is at most 1. (Rounding may put a large $S$ a little above its lse; the library's kernels cut off at 1.)
 
 How much does autograd keep for the reference, and how much the kernels?
 """
@@ -566,24 +566,11 @@ dk1, dv1 = first_key_slowly(*one_head, 5, 3, 1 / math.sqrt(4))
 torch.testing.assert_close((dk1, dv1), (expected[1], expected[3]))
 print("dk1 and dv1 equal those of autograd")
 
-# %% [markdown]
-r"""
-The library's kernel does just this, with masks and tiles. Below it runs on 20 tokens, $w_1 = 8$, $w_2 = 3$, with two query heads that share one key head. Program 0 owns the first keys 0 to 15. Before you look: which rows of dk1 will it store, and which rows of q will it load?
-"""
-
-# %%
-step_programs("dkv", program=0)
-
-# %% [markdown]
-r"""
-It stores 16 rows, and nobody else does. It loads *all* queries of *both* heads, since query 19 still sees key 12, and it loads them again for each second key: the loop in which you can follow it, access by access. That is the price of owning keys.
-"""
-
 # %% [markdown] tags=["exercise"]
 r"""
 ### Exercise 10.3: A kernel for the first key &nbsp; (40 minutes)
 
-Write the kernel that computes `dk1` and `dv1`. Query i sees the pairs with $i - w_1 < j \le i$ and $i - w_2 < k \le i$, j and k in any order. For each such pair
+Write the kernel that computes `dk1` and `dv1`. Query i sees the pairs with $i - w_1 < j \le i$ and $i - w_2 < k \le i$, j and k in any order. For each such pair, with $c$ = `scale`,
 
 $$S = c\sum_d q_i k_j k'_k, \quad P = e^{S - \mathrm{lse}_i}, \quad dP = \sum_d dO_i v_j v'_k, \quad dS = P\,(dP - \delta_i)$$
 
@@ -685,6 +672,16 @@ check("10.3", first_key_kernel)
 
 # %% [markdown]
 r"""
+The library's kernel does the same. Below it runs on 20 tokens, $w_1 = 8$, $w_2 = 3$, with two query heads that share one key head. Program 0 owns the first keys 0 to 15. Before you look: which rows of dk1 will it store, and which rows of q will it load?
+"""
+
+# %%
+step_programs("dkv", program=0)
+
+# %% [markdown]
+r"""
+It stores 16 rows, and nobody else does. It loads *all* queries of *both* heads, since query 19 still sees key 12, and it loads them again for each second key: follow it, access by access. That is the price of owning keys.
+
 ## Another time: even and odd tiles
 
 $dQ$, $dK'$ and $dV'$ are left. With one kernel for each owner the logits would be computed twice more. The paper needs them only once more, because its second window is *short* (Section 7, Algorithm 2).
@@ -732,7 +729,7 @@ None. One detail is easily lost, though. With an even number of tiles the last o
 r"""
 ### Exercise 10.4: A kernel for the second key and the query &nbsp; (45 minutes)
 
-Write the kernel that computes `dq`, `dk2` and `dv2` without atomics. Windows and names as in 10.3:
+Write the kernel that computes `dq`, `dk2` and `dv2` without atomics. Windows, $S$, $P$, $dP$ and $dS$ are those of 10.3, and
 
 $$dv'_k = \sum_{ij} P\; dO_i \circ v_j \qquad dk'_k = c\sum_{ij} dS\; q_i \circ k_j \qquad dq_i = c \sum_{jk} dS\; k_j \circ k'_k$$
 
@@ -991,9 +988,9 @@ Write `class TrilinearFunction(torch.autograd.Function)`, called as `out, lse = 
 Autograd does not look into them, and **every tensor they get must be contiguous**. (The check gives you kernels in float64, so that it can run gradcheck.)
 
 * What backward needs of tensors goes through `ctx.save_for_backward`; nothing as large as the cube of probabilities is kept.
-* backward returns one thing for each argument of `apply`. A kernel none of whose gradients is needed is not launched.
+* backward returns one thing for each argument of `apply`. A kernel none of whose gradients is needed is not launched, and none is launched twice.
 * Either lse has its right gradient too (δ = rowsum(out · dout) − dlse), or `ctx.mark_non_differentiable(lse)` says that it has none.
-* Second derivatives are not asked for. They must fail aloud, which is what `@once_differentiable` over `backward` is for, and not be silently 0.
+* Second derivatives are not asked for. They must fail aloud, which is what `@once_differentiable` over `backward` is for, and not be silently 0. (The check asks for them with a loss that squares `out`.)
 
 By hand: all five inputs ones of shape (1, 1, 1, 1) and scale 1 give out = 1 and lse = 1; `out.sum().backward()` gives dv1 = dv2 = 1, and 0 for the other three.
 
