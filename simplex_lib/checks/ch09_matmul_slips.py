@@ -1,6 +1,6 @@
 """Mistakes that learners make in exercise 9.3, a tile of a matrix product.
 
-`sloppy_kernel` is a right kernel and twenty-five wrong ones: SLIP says which line is another one.
+`sloppy_kernel` is a right kernel and all the wrong ones: SLIP says which line is another one.
 """
 
 from functools import partial

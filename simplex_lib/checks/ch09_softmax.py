@@ -1,6 +1,6 @@
 """Exercise 9.2: the softmax of one row a program.
 
-`sloppy_kernel` is a right kernel and twenty wrong ones: SLIP says which line is another one.
+`sloppy_kernel` is a right kernel and all the wrong ones: SLIP says which line is another one.
 """
 
 import dis

@@ -16,6 +16,7 @@ from simplex_lib.checks.ch09_softmax import truth_softmax
 from simplex_lib.checks.ch09_vector import truth_vector
 from simplex_lib.checks.engine import examine
 from simplex_lib.checks.jit import tl, triton
+from simplex_lib.course import symptoms
 
 IDS = ("9.1", "9.2", "9.3")
 
@@ -542,6 +543,21 @@ def test_the_guard_is_back_after_a_kernel():
 def test_what_a_kernel_prints_is_told():
     report = check("9.1", talking)
     assert report.passed and "7 lanes" in report.printed
+
+
+@pytest.mark.parametrize(
+    ("seen", "found"),
+    [
+        ("0 active drivers", "0 active drivers"),
+        ("arange power of 2", "arange's range must be a power of 2"),
+        ("NaN in the tail", "the tail"),
+        ("numbers change from run to run", "from run to run"),
+        ("kernel strides transpose", "a slice or a transpose"),
+        ("program_id", "Only the first block"),
+    ],
+)
+def test_symptoms_of_kernels_are_found(seen, found):
+    assert found in symptoms(seen).found[0].seen
 
 
 def test_the_last_numbers_may_be_computed_again_and_again():
