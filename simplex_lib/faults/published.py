@@ -1,6 +1,6 @@
 """Faults of published kernels, made again in one line each.
 
-What each one says of public code was read there, not run, unless it says measured. FBGEMM is
+What each one says of public code was read there, not run, unless it says otherwise. FBGEMM is
 pytorch/FBGEMM, fbgemm_gpu/experimental/simplicial_attention, at commit 71d6f8b; lucidrains is
 lucidrains/simplicial-attention at 2c50785. The lines below are ours: they make the same mistake
 and are no copy of that code.
@@ -26,7 +26,7 @@ class MixedBases(PairAttention):
 class WrongSlots(PairAttention):
     """FBGEMM's wrapper hands arguments to its backward in another order than declared.
 
-    Which ones is not in our notes: to exchange lse and delta is our example.
+    Which ones we have not recorded: to exchange lse and delta is our example.
     """
 
     name = "two arguments exchanged"
@@ -87,7 +87,7 @@ class FirstHeadOnly(PairAttention):
 
 
 class DoubleCount(PairAttention):
-    """Pseudo-code in articles, as reported to us: both backward kernels add the whole of dq."""
+    """Reported of pseudo-code in articles, not read by us: both kernels add the whole of dq."""
 
     name = "dq added twice"
 
