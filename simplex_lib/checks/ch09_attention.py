@@ -90,10 +90,18 @@ WRONG = (
         "all its keys from a query, that maximum is -inf, and -inf - (-inf) is NaN.",
     ),
     Wrong(
-        "maximum from 0",
+        "maximum not below 0",
         attention_slip(start=0.0),
-        "It is right for ordinary logits. Your running maximum is never below 0, so where all "
-        "logits of a query lie far below 0, every weight rounds to 0, and 0 / 0 is NaN.",
+        "It is right for ordinary logits. Where all logits of a query lie far below 0 it gives "
+        "NaN, as 0 / 0 does: every weight rounds to 0 if the number subtracted is far above them. "
+        "That is so where the maximum begins at 0, or takes in hidden keys or other queries.",
+    ),
+    Wrong(
+        "maximum from a finite number",
+        attention_slip(start=-1e4),
+        "It gives NaN, as 0 / 0 does, for queries whose logits all lie near minus two billion: "
+        "every weight rounds to 0 if the number subtracted is far above them. A running maximum "
+        "that begins at a finite number has to begin lower; the paper's is -1e38.",
     ),
     Wrong(
         "hidden logits 0",
@@ -105,6 +113,12 @@ WRONG = (
         "hidden logits -10,000",
         attention_slip(low=-1e4),
         "Hidden logits were set to some finite number. It is an ordinary logit: where all visible "
+        "logits lie lower, the hidden keys get everything.",
+    ),
+    Wrong(
+        "hidden logits -1,000,000",
+        attention_slip(low=-1e6),
+        "Hidden logits were set to some finite number near minus a million. Where all visible "
         "logits lie lower, the hidden keys get everything.",
     ),
     Wrong(
@@ -123,6 +137,12 @@ WRONG = (
         attention_slip(mask="tile"),
         "Your loop ends where it should, but a tile of keys also holds keys that come after some "
         "of the queries, and those are read. Inside the tile j <= i has to be asked too.",
+    ),
+    Wrong(
+        "no mask",
+        attention_slip(mask="nothing"),
+        "Your logits have no mask: in its tile a query reads keys that come after it, and the rows "
+        "of zeros past s, whose logits are 0, count as keys. Both end with j <= i.",
     ),
     Wrong(
         "own key hidden",
@@ -292,7 +312,7 @@ ATTENTION = Exercise(
         dict(b=1, h=2, s=6, d=4, rows=16, keys=16, far=128),
         dict(b=1, h=1, s=20, d=16, rows=32, keys=16, far=0),
         dict(b=2, h=1, s=35, d=5, rows=16, keys=32, far=0),
-        dict(b=1, h=1, s=19, d=2, rows=32, keys=16, far=VERY_FAR),
+        dict(b=1, h=1, s=11, d=2, rows=32, keys=16, far=VERY_FAR),
         dict(b=2, h=3, s=37, d=20, rows=32, keys=16, far=0),
     ),
     truth=truth_attention,

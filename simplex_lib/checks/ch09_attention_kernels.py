@@ -171,8 +171,8 @@ def right_merged(
         logits = tl.where(tl.trans(j) <= i[:, None], logits, float("-inf"))
         top = tl.maximum(tl.max(logits, 1), -1e38)
         p = tl.exp(logits - top[:, None])
-        part_lse = top + tl.log(tl.maximum(tl.sum(p, 1), 1e-38))  # of nothing: very small
-        part = tl.dot(p, v, input_precision="ieee") / tl.maximum(tl.sum(p, 1), 1e-38)[:, None]
+        part_lse = top + tl.log(tl.maximum(tl.sum(p, 1), 1e-30))  # of nothing: very small
+        part = tl.dot(p, v, input_precision="ieee") / tl.maximum(tl.sum(p, 1), 1e-30)[:, None]
         larger = tl.maximum(lse, part_lse)
         old, new = tl.exp(lse - larger), tl.exp(part_lse - larger)
         out = (out * old[:, None] + part * new[:, None]) / (old + new)[:, None]

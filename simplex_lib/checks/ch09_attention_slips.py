@@ -37,7 +37,8 @@ def attention_slip(
     Args:
         scaled: once, twice, never, or by the root of d.
         low, start: what hidden logits become; where the running maximum begins.
-        mask: causal; tile (none, but the loop ends with the tile), none, strict, or local.
+        mask: causal; tile (none, but the loop ends with the tile), none, strict,
+            local, or nothing (keys past s count too).
         stop: after the own tile, before it, or with the last whole tile of keys.
         top: the running maximum, that of the tile, or none.
         rescale: both, sum, acc or none.
@@ -71,11 +72,14 @@ def attention_slip(
             for j0 in range(0, end, keys):
                 j = torch.arange(j0, j0 + keys)
                 masks = dict(causal=j <= i, strict=j < i, local=(j - j0 <= i - i0) & (j < s))
+                masks["nothing"] = (j >= 0).expand(rows, keys)
                 visible = masks.get(mask, (j < s).expand(rows, keys))
                 logits = q[:, :, i0 : i0 + rows] @ k[:, :, j0 : j0 + keys].mT * factor + lost
                 logits = torch.where(visible, logits, low)
                 m_new = logits.amax(-1)
-                m_new = {"running": m_new.maximum(m), "tile": m_new, "none": 0 * l}[top]
+                m_new = {"running": m_new.maximum(m), "tile": m_new, "none": torch.zeros_like(m)}[
+                    top
+                ]
                 shrink, p = power(m - m_new), power(logits - m_new[..., None])
                 l = l * (shrink if rescale in ("both", "sum") else 1) + p.sum(-1)  # noqa: E741
                 weights, values = round_to(p, dtype), v[:, :, j0 : j0 + keys]

@@ -101,10 +101,18 @@ WRONG = (
         "weight rounds to 0: no maximum is subtracted before it.",
     ),
     Wrong(
-        "maximum from 0",
+        "maximum not below 0",
         trilinear_slip(start=0.0),
-        "It is right for ordinary logits. Your running maximum is never below 0, so where all "
-        "logits of a query lie far below 0, every weight rounds to 0, and 0 / 0 is NaN.",
+        "It is right for ordinary logits. Where all logits of a query lie far below 0 it gives "
+        "NaN, as 0 / 0 does: every weight rounds to 0 if the number subtracted is far above them. "
+        "That is so where the maximum begins at 0, or takes in hidden keys or other queries.",
+    ),
+    Wrong(
+        "maximum from a finite number",
+        trilinear_slip(start=-1e4),
+        "It gives NaN, as 0 / 0 does, for queries whose logits all lie near minus two billion: "
+        "every weight rounds to 0 if the number subtracted is far above them. A running maximum "
+        "that begins at a finite number has to begin lower; the paper's is -1e38.",
     ),
     Wrong(
         "maximum from -inf",
@@ -123,6 +131,12 @@ WRONG = (
         "hidden logits -10,000",
         trilinear_slip(low=-1e4),
         "Hidden logits were set to some finite number. It is an ordinary logit: where all visible "
+        "logits lie lower, the hidden pairs get everything.",
+    ),
+    Wrong(
+        "hidden logits -1,000,000",
+        trilinear_slip(low=-1e6),
+        "Hidden logits were set to some finite number near minus a million. Where all visible "
         "logits lie lower, the hidden pairs get everything.",
     ),
     Wrong(
@@ -188,6 +202,26 @@ WRONG = (
         "queries read keys that come after them in their tile.",
     ),
     Wrong(
+        "future second keys and zeros",
+        trilinear_slip(future="second tile past s"),
+        "k <= i is missing: in its tile a query reads second keys that come after it, and the rows "
+        "of zeros past s, whose logits are 0, count as keys.",
+    ),
+    Wrong(
+        "future keys and zeros",
+        trilinear_slip(future="first second tile past s"),
+        "Neither j <= i nor k <= i is asked: a query reads keys that come after it in its tile, "
+        "and the rows of zeros past s, whose logits are 0, count as second keys.",
+    ),
+    Wrong(
+        "no mask",
+        trilinear_slip(
+            future="first second tile past s", wider=(10**6, 10**6), longer=(-(10**6), -(10**6))
+        ),
+        "Your logits have no mask: all queries of a tile read all pairs of its loops, and the rows "
+        "of zeros past s as well.",
+    ),
+    Wrong(
         "first window one too long",
         trilinear_slip(wider=(1, 0)),
         "Your first window holds w1 + 1 keys. It counts the query's own position: i - w1 < j, "
@@ -210,6 +244,36 @@ WRONG = (
         trilinear_slip(wider=(1, 1), longer=(-1, -1)),
         "Your masks let w1 + 1 and w2 + 1 keys through, and only where a loop begins later is one "
         "cut off. It is i - w1 < j and i - w2 < k, without equals signs.",
+    ),
+    Wrong(
+        "first window one too long, loop right",
+        trilinear_slip(wider=(1, 0), longer=(-1, 0)),
+        "Your mask lets w1 + 1 first keys through, and only where the loop over j begins later is "
+        "one cut off. It is i - w1 < j, without the equals sign.",
+    ),
+    Wrong(
+        "second window one too long, loop right",
+        trilinear_slip(wider=(0, 1), longer=(0, -1)),
+        "Your mask lets w2 + 1 second keys through, and only where the loop over k begins later is "
+        "one cut off. It is i - w2 < k, without the equals sign.",
+    ),
+    Wrong(
+        "first window in the loop only",
+        trilinear_slip(wider=(10**6, 0), longer=(-(10**6), 0)),
+        "Your loop over j begins where the window of the tile's first query does, and later "
+        "queries of the tile read those j too: i - w1 < j has to be asked for each query.",
+    ),
+    Wrong(
+        "second window in the loop only",
+        trilinear_slip(wider=(0, 10**6), longer=(0, -(10**6))),
+        "Your loop over k begins where the window of the tile's first query does, and later "
+        "queries of the tile read those k too: i - w2 < k has to be asked for each query.",
+    ),
+    Wrong(
+        "windows in the loops only",
+        trilinear_slip(wider=(10**6, 10**6), longer=(-(10**6), -(10**6))),
+        "Your loops begin where the windows of the tile's first query do, and later queries of the "
+        "tile read those keys too: i - w1 < j and i - w2 < k have to be asked for each query.",
     ),
     Wrong(
         "windows one too short",
@@ -327,6 +391,18 @@ WRONG = (
         "another number.",
     ),
     Wrong(
+        "powers of 2, natural logarithm",
+        trilinear_slip(exp="2"),
+        "Your weights are powers of 2 of the logits, not of e: exp(x) is exp2(x log2(e)).",
+    ),
+    Wrong(
+        "powers of 2 throughout",
+        trilinear_slip(exp="2", lse_is="mixed the other way"),
+        "Your weights are powers of 2 of the logits, and lse is m + log2(l). exp(x) is "
+        "exp2(x log2(e)): the logits have to be multiplied by log2(e) before the loop's exp2, and "
+        "lse by ln 2 after it.",
+    ),
+    Wrong(
         "lse to base 2",
         trilinear_slip(lse_is="base 2"),
         "out is right. Your lse is that to base 2; multiplied by ln 2 it is the natural one.",
@@ -385,6 +461,12 @@ WRONG = (
         "masked columns hold.",
     ),
     Wrong(
+        "nothing has other",
+        trilinear_slip(padding="both"),
+        "Your loads have masks and no other=0.0. What a masked lane holds is then undefined, here "
+        "it is NaN, and it goes into the dot products.",
+    ),
+    Wrong(
         "contiguous strides",
         careless(STRIDES="contiguous"),
         "Your kernel takes the tensors to be contiguous, with the strides that their shape would "
@@ -415,7 +497,7 @@ TRILINEAR = Exercise(
         dict(b=1, h=2, s=4, d=5, w1=3, w2=2, rows=16, keys=16, far=128),
         dict(b=1, h=1, s=4, d=2, w1=1, w2=99, rows=16, keys=32, far=0),
         dict(b=1, h=1, s=6, d=16, w1=99, w2=1, rows=32, keys=16, far=0),
-        dict(b=1, h=1, s=3, d=2, w1=2, w2=1, rows=16, keys=16, far=VERY_FAR),
+        dict(b=1, h=1, s=3, d=2, w1=1, w2=1, rows=16, keys=16, far=VERY_FAR),
         dict(b=1, h=1, s=18, d=4, w1=2, w2=16, rows=16, keys=16, far=0),
         dict(b=2, h=3, s=4, d=20, w1=6, w2=5, rows=16, keys=32, far=0),
     ),

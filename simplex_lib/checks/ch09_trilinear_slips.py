@@ -31,6 +31,7 @@ def trilinear_slip(
     top: str = "running",
     start: float = -1e38,
     rescale: str = "both",
+    exp: str = "e",
     anew: str = "never",
     logit: str = "product",
     value: str = "product",
@@ -50,11 +51,13 @@ def trilinear_slip(
         longer: by how much more, or less, the loops alone do.
         exchanged: w1 and w2.
         future: which keys may come after the query: "first", "second" or "first second", to the
-            end of the text; with "tile", to the end of the query's tile.
+            end of the text; with "tile", to the end of the query's tile; with "past s", the
+            rows of zeros after the text count as second keys.
         order: any, k <= j or j <= k.
         begin, stop: which query of the tile decides where loops begin and end.
         top: the running maximum, or none.
         rescale: both, sum, acc or none.
+        exp: e, or 2 for 2 ** x.
         anew: for each j a softmax of its own: added, averaged, or the last one only.
         logit: product, no k1, no k2, or sum of the keys.
         value: product, no v1, no v2, sum, or exchanged.
@@ -62,7 +65,7 @@ def trilinear_slip(
         acc_dtype, factor_dtype: what acc, and weights and values, are rounded to.
         divide: acc by l.
         lse_is: natural, base 2, mixed, mixed the other way, no maximum, maximum.
-        padding: zeros, or NaN in what a mask hides of the keys or the values.
+        padding: zeros, or NaN in what a mask hides of the keys, the values, or both.
     """
 
     def answer(
@@ -84,11 +87,12 @@ def trilinear_slip(
         k2 = k2 + 1 / d if "keys" in bias else k2
         v2 = v2 + 1 if "values" in bias else v2
         columns_hidden = d & (d - 1) != 0 or d < 16  # D > d
-        lost = math.nan if padding == "keys" and columns_hidden else 0.0
-        past_end = math.nan if padding == "values" else 0.0
+        lost = math.nan if padding in ("keys", "both") and columns_hidden else 0.0
+        past_end = math.nan if padding in ("values", "both") else 0.0
         q, k2 = (pad(x, (0, 0, 0, rows + keys)) for x in (q, k2))
         v2, v1_also = (pad(x, (0, 0, 0, rows + keys), value=past_end) for x in (v2, v1))
         factor = {"once": scale, "twice": scale * scale, "never": 1.0, "by d": d**-0.5}[scaled]
+        power = torch.exp if exp == "e" else torch.exp2
         out, lse = torch.empty(b, h, s + rows, d), torch.empty(b, h, s + rows)
         for i0 in range(0, s, rows):
             i = torch.arange(i0, i0 + rows)
@@ -120,14 +124,16 @@ def trilinear_slip(
                         logits = merged.sum(-1, keepdim=True).expand(logits.shape)
                     if logit == "sum":
                         logits = q[:, :, i0 : i0 + rows] @ (key + k2[:, :, here]).mT * factor
-                    visible = sees_j[:, None] & (i[:, None] - w2 - wider[1] < k) & (k < s)
+                    visible = sees_j[:, None] & (i[:, None] - w2 - wider[1] < k)
+                    if "past s" not in future:
+                        visible = visible & (k < s)
                     if "second" not in future:
                         visible = visible & (k <= i[:, None])
                     if order != "any":
                         visible = visible & ((k <= j) if order == "k <= j" else (j <= k))
                     logits = torch.where(visible, logits + lost, low)
-                    m_new = m.maximum(logits.amax(-1)) if top == "running" else 0 * l
-                    shrink, p = (m - m_new).exp(), (logits - m_new[..., None]).exp()
+                    m_new = m.maximum(logits.amax(-1)) if top == "running" else torch.zeros_like(m)
+                    shrink, p = power(m - m_new), power(logits - m_new[..., None])
                     l = l * (shrink if rescale in ("both", "sum") else 1)  # noqa: E741
                     l = l + p.sum(-1)  # noqa: E741
                     other = v2[:, :, here]
