@@ -23,7 +23,7 @@ After this chapter you can
 * say what a backward pass must keep, and what is cheaper to compute again,
 * write kernels in which every sum has one owner: no atomics, no races, the same bits each time,
 * make a kernel an operation of PyTorch, with gradients, shapes and `torch.compile`,
-* name faults that published backward kernels have, and for each the test that finds it.
+* name faults that published kernels have had, and for each a test that finds it.
 
 The five exercises take 6 to 45 minutes each. Two questions on earlier chapters first.
 """
@@ -1120,7 +1120,103 @@ predict(
 r"""
 ## Faults of published code
 
-All of this can be got wrong, and has been. What follows was read in public code at fixed commits: in the package of the paper's authors (pytorch/FBGEMM, folder `experimental/simplicial_attention`, commit 71d6f8b of August 2026), and in articles. It is research code, published early so that others can build on it, and this chapter has learned from all of it. What is worth knowing is not who slipped but *how*: each of these is an hour's mistake, and for each there is a test of a few lines that finds it.
+All of this can be got wrong, and has been. It is research code, published early so that others can build on it, and this chapter has learned from it. What is worth knowing is not who slipped but *how*: each of these mistakes is one line, and most leave the output perfectly right.
+
+Sources: **F** is the package of the paper's authors (pytorch/FBGEMM, folder `fbgemm_gpu/experimental/simplicial_attention`, commit 71d6f8b); **L** is lucidrains/simplicial-attention, issue 1, closed since; **R** is the reference of a re-implementation. All were *read*; what the first one does was also measured on the package itself. The last one was reported to us as pseudo-code that goes round in articles; we have none to cite, but it is easily made.
+
+| fault | where | the line |
+|:--|:-:|:--|
+| lse in two bases | F | forward stores m + ln l, with m in base 2 |
+| two arguments exchanged | F | tensors handed to the backward by place, in another order than declared (which ones is our example) |
+| delta with dout's stride | F | from text to text, delta is read with the stride of another tensor |
+| constants ignored | F | `k2_bias` and `v2_bias` are accepted and not added |
+| 0.0 taken for None | F | `if not k2_bias:` puts the default in where one asks for 0.0 |
+| lse, delta in bfloat16 | F | one of the two backward kernels rounds both |
+| first key head only | F | the module makes a key head for each query head, the forward kernel reads the first |
+| grid counts query tiles | L | programs own tiles of keys, and there are as many as tiles of queries |
+| window of w + 1 | R | $i - w \le j$, in the reference that all else is held to |
+| dq added twice | | both backward kernels add the whole $dQ$ |
+
+The constants are those of the paper's listings, which never explains them (chapter 09); the package has the defaults $1/d$ and 1. `simplex_lib.faults` has an attention over pairs in plain PyTorch, right, and cut into small steps. Each fault replaces one of them:
+"""
+
+# %%
+import inspect
+
+from simplex_lib.faults import (
+    FAULTS,
+    FINDERS,
+    TOLERANCE,
+    DoubleCount,
+    IgnoredConstants,
+    MixedBases,
+    PairAttention,
+    damage,
+)
+
+for step in (PairAttention.lse, MixedBases.lse, PairAttention.first_dq, DoubleCount.first_dq):
+    print(f"# {step.__qualname__}", inspect.getsource(step), sep="\n")
+
+# %% [markdown]
+r"""
+What does each of them break? Relative errors of the output and of the five gradients, on two texts of 24 tokens, with four query heads on two key heads:
+"""
+
+# %%
+print(f"{'':25}" + "".join(f"{name:>9}" for name in ("out", "dq", "dk1", "dk2", "dv1", "dv2")))
+for fault in FAULTS:
+    asked = None if fault is IgnoredConstants else 0.0  # None asks for the constants 1 / d and 1
+    errors = damage(fault(), k2_constant=asked, v2_constant=asked)
+    print(
+        f"{fault.name:25}" + "".join(f"{error:9.3f}" if error else "        ." for error in errors)
+    )
+
+# %% [markdown]
+r"""
+A dot is exactly 0. Six of ten have an output without error. Some details:
+
+* **Two bases.** The package's own kernels, run on an H100, had errors of 60 to 67 % in every gradient, and were right when they got a natural lse. The row of each query comes out $e^{-0.443 \max S}$ times as large, which is as if another loss had been differentiated: training goes on, in another direction.
+* **Exchanged.** lse and δ have one shape, and so have six other tensors. Whatever is exchanged, no error is raised. That is why calls with many tensors should name them.
+* **bfloat16.** Between 8 and 16 its numbers are 1/16 apart. An lse there is off by up to 1/32, and every probability by 3 %.
+* **dq twice.** Exactly 1.000: the error is as large as the gradient itself. An optimizer that divides by the size of the gradients may hide it for long.
+
+## Which test would have found it?
+
+The obvious test of a backward pass compares with autograd of a reference. But a fault can stand in the reference as well, and a reference needs the cube, so it is small. Here is one that needs neither. Stretch all queries by the factor 1 + t, and all logits are stretched by it. Stretch all first keys instead, and the *same* happens; or all second keys. So the loss has the same slope in all three directions:
+
+$$\sum q \cdot dq \;=\; \sum k \cdot dk \;=\; \sum k' \cdot dk' \qquad\text{and in the same way}\qquad \sum v \cdot dv \;=\; \sum v' \cdot dv' \;=\; \sum out \cdot dout .$$
+
+Try it on the pocket calculator, with the five inputs from the beginning: $q\,dq = 2 \cdot (-0.412)$ and $k'\,dk' = -0.824$, and $0.549 \cdot (-1.5) = -0.824$. On the other side 16/8 + 8 · 3/8 = 5, and 0.5 · 10 = 5, and the output was 5. **Three sums**, and no second implementation: it can be asked of any kernel at its full size.
+"""
+
+# %% tags=["predict"]
+predict(
+    "A test suite compares the output with plain loops, with one key head and without the two constants. It has no test of gradients. How many of the ten faults does it let pass?",
+    {
+        "3": "Count those that leave the output right under these conditions. With one key head the first one is the only one; without constants there is nothing to ignore.",
+        "6, those with no error in the output above": "The table above was made with two key heads, and with the constants where they are ignored. Under the conditions of this suite two more give the right output.",
+        "8": (
+            "right",
+            "It finds the window that is one too wide, and the 0.0 that turns into a default. All else it lets pass. The package's suite is of this kind, forward only; the other repository does test gradients, in one setting and only where there is a GPU.",
+        ),
+        "10": "Two faults do change this output: one shows in every comparison with loops, the other as soon as somebody asks for 0.0.",
+    },
+)
+
+# %%
+letters = "ABCDEFGHI"
+for letter, finder in zip(letters, FINDERS, strict=True):
+    print(letter, finder.__name__.replace("_", " "))
+print("\n" + " " * 26 + " ".join(letters))
+for attention in (PairAttention, *FAULTS):
+    found = ("x" if finder(attention()) > TOLERANCE else "." for finder in FINDERS)
+    print(f"{attention.name:26}" + " ".join(found))
+
+# %% [markdown]
+r"""
+H and I are gradcheck by hand: nudge, divide, compare. H does it on one text, one head and one tile; I on two texts, four heads on two key heads and several tiles. Look at the two columns side by side: three faults pass H and not I, *only because the sizes of H are too small to show them*. And three rows have no cross in I: constants and windows that are wrong in the same way forward and backward. No comparison of a kernel with itself can find a wrong definition; for that there are B and C, which ask what the words mean. Which three columns find all ten? (B, C and I.)
+
+So these are the habits behind the tests of this course: sizes that all differ, more than one text, head and tile; logits that are shifted; every argument changed once to see that something happens; and the definition asked for by name.
 
 ## What the papers say, what we measured
 
@@ -1130,6 +1226,7 @@ All of this can be got wrong, and has been. What follows was read in public code
 * Why two kernels: [`fs-three-orders`](../claims/README.md#fs-three-orders). That recomputing is cheaper than atomics is quoted, [`fs-atomics-cost`](../claims/README.md#fs-atomics-cost). Keys exchanged, gradients exchanged: [`fs-listing2-flip`](../claims/README.md#fs-listing2-flip).
 * Even and odd tiles do not meet, [`fs-alg2-tiles`](../claims/README.md#fs-alg2-tiles). Around that: [`fs-alg2-line8`](../claims/README.md#fs-alg2-line8), [`fs-alg2-stores`](../claims/README.md#fs-alg2-stores), [`fs-listing3-tiles`](../claims/README.md#fs-listing3-tiles), [`fs-listing3-zeros`](../claims/README.md#fs-listing3-zeros).
 * The constants on K' and V': unexplained, [`fs-kernel-biases`](../claims/README.md#fs-kernel-biases); what they would do, [`fs-bias-effect`](../claims/README.md#fs-bias-effect).
+* Published code: [`fbgemm-two-bases`](../claims/README.md#fbgemm-two-bases), [`fbgemm-slots`](../claims/README.md#fbgemm-slots), [`fbgemm-delta-stride`](../claims/README.md#fbgemm-delta-stride), [`fbgemm-constants`](../claims/README.md#fbgemm-constants), [`fbgemm-zero`](../claims/README.md#fbgemm-zero), [`fbgemm-bf16-rows`](../claims/README.md#fbgemm-bf16-rows), [`fbgemm-first-head`](../claims/README.md#fbgemm-first-head), [`fbgemm-tests`](../claims/README.md#fbgemm-tests), [`kv1-grid`](../claims/README.md#kv1-grid), [`dq-twice`](../claims/README.md#dq-twice), [`window-off-by-one`](../claims/README.md#window-off-by-one).
 
 Errors, memory and equal bits of the library's kernels on an H100 stand in `simplex_lib/data/kernels_correctness.json`, the race in `simplex_lib/data/races.json`.
 
@@ -1142,6 +1239,7 @@ Errors, memory and equal bits of the library's kernels on an H100 stand in `simp
 * Three sums over three axes: one program can own only one. Adding into shared memory is a race, which an interpreter cannot show; atomics are right and not repeatable; an owner is both.
 * Either another owner (a tile of first keys), or another time (even tiles, then odd ones, no shorter than $w_2 - 1$, on zeros).
 * gradcheck the formulas in float64; hold the kernels to the formulas. Then name, shapes and gradients make the kernel an operation, and opcheck holds it to its word.
+* Most faults leave the output right. Three sums of gradients must agree, at any size; a test finds only what its sizes can show; and a definition has to be asked for by name.
 
 **Further reading.** The backward pass of ordinary attention by tiles, with the same δ: FlashAttention, [arXiv:2205.14135](https://arxiv.org/abs/2205.14135), and the version that most kernels follow today, [arXiv:2307.08691](https://arxiv.org/abs/2307.08691). For pairs: [arXiv:2507.02754](https://arxiv.org/abs/2507.02754), Section 7 and Listings 2 and 3. In PyTorch's documentation: *Extending torch.autograd*, *Gradcheck mechanics*, and `torch.library`.
 
