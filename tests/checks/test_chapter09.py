@@ -392,7 +392,7 @@ def of_torch(x_ptr, y_ptr, out_ptr, n, a, BLOCK: tl.constexpr):
 
 @triton.jit
 def of_itself(x_ptr, y_ptr, out_ptr, n, a, BLOCK: tl.constexpr):
-    tl.store(out_ptr + at, a, mask=at < n)
+    tl.store(out_ptr + at, a, mask=at < n)  # pyright: ignore
 
 
 @triton.jit
