@@ -5,6 +5,7 @@ Axes: b batch, h head, i query, j and k key, s sequence length, d head_dim.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +28,11 @@ LARGEST = dict(b=3, h=3, s=64, d=32, w1=18, w2=18)
 FLOAT16 = (
     "A function like tl.exp or tl.log got a block of float16 and takes float32. Logits, m, l and "
     "acc are float32, whatever the inputs are."
+)
+TWO_DTYPES = (
+    "tl.dot takes two blocks of one dtype, and here float16 meets float32: what is loaded has the "
+    "dtype of the inputs, and what tl.exp, tl.dot and .to(tl.float32) give is float32. "
+    "x.to(y.dtype) makes two blocks alike."
 )
 LONGEST = 99  # a window longer than every s
 # rows, keys and far are no sizes that a failing case could be made smaller in
@@ -143,7 +149,9 @@ def _launch(
         with _unwatched(), np.errstate(all="ignore"):  # rows past s may give 0 / 0
             found = _run(kernel, grid, passed | dict(switches))
     except Rejected as error:
-        if error.cause != "float16 kept":
-            raise
-        raise Rejected(error.cause, FLOAT16, error.where) from None
+        if error.cause == "float16 kept":
+            raise Rejected(error.cause, FLOAT16, error.where) from None
+        if re.search("same dtype. Got fp(32 and fp16|16 and fp32)", str(error)):
+            raise Rejected("two dtypes", TWO_DTYPES, error.where) from None
+        raise
     return found["out"], found["lse"]

@@ -365,20 +365,20 @@ WRONG = (
     Wrong(
         "a constant on k2",
         trilinear_slip(bias="keys"),
-        "Your kernel adds 1 / d to k2, as released code of the paper does by default. Here nothing "
-        "is added.",
+        "Your kernel adds 1 / d to k2. Listing 1 of the paper has such a constant, and 1 / d is the "
+        "default of the released code; here nothing is added.",
     ),
     Wrong(
         "a constant on v2",
         trilinear_slip(bias="values"),
-        "out alone is wrong: your kernel adds 1 to v2, as released code of the paper does by "
-        "default. Here nothing is added.",
+        "out alone is wrong: your kernel adds 1 to v2. Listing 1 of the paper has such a constant, "
+        "and 1 is the default of the released code; here nothing is added.",
     ),
     Wrong(
         "constants on k2 and v2",
         trilinear_slip(bias="keys values"),
-        "Your kernel adds 1 / d to k2 and 1 to v2, as released code of the paper does by default. "
-        "Here nothing is added.",
+        "Your kernel adds 1 / d to k2 and 1 to v2. Listing 1 of the paper has such constants, and "
+        "these are the defaults of the released code; here nothing is added.",
     ),
     Wrong("no scale", trilinear_slip(scaled="never"), "Your logits lack the factor scale."),
     Wrong(
