@@ -7,7 +7,7 @@ kernel cannot be checked.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from simplex_lib.triton_mode import prepare_triton
 
@@ -34,4 +34,10 @@ def _triton() -> tuple[Any, Any]:
     return triton, tl
 
 
-triton, tl = _triton()
+if TYPE_CHECKING:
+    import triton
+    import triton.language as tl
+else:
+    triton, tl = _triton()
+
+__all__ = ["tl", "triton"]

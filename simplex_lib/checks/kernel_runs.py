@@ -79,7 +79,7 @@ def run_kernel(
     outputs = {n: x for n, x in arguments.items() if isinstance(x, (Output, Again))}
     if device.type == "cpu":
         accesses = _launch_traced(kernel, grid, passed, tensors)
-        _judge(kernel, accesses, tensors, outputs)
+        _judge(kernel, grid, accesses, tensors, outputs)
     else:
         if _is_stub(kernel):
             raise NotImplementedError
@@ -179,6 +179,7 @@ def _launch_traced(
 
 def _judge(
     kernel: Any,
+    grid: tuple[int, ...],
     accesses: list[Access],
     tensors: Mapping[str, Tensor],
     outputs: Mapping[str, Output | Again],
@@ -186,6 +187,8 @@ def _judge(
     """Reject what would go wrong on a GPU, though the numbers may be right here."""
     touched = {name: _Touched(tensors[name]) for name in outputs}
     for access in accesses:
+        if not access.tensor:  # its mask is off in every lane
+            continue
         if access.kind == "atomic":
             raise Rejected(
                 "atomics",
@@ -212,7 +215,7 @@ def _judge(
             )
         clash = touched[access.tensor].note(access)
         if clash is not None:
-            _reject_race(kernel, access, *clash)
+            _reject_race(kernel, grid, access, *clash)
     for name, output in outputs.items():
         missing = touched[name].writer < 0
         if isinstance(output, Output) and math.isnan(output.fill) and missing.any():
@@ -261,6 +264,7 @@ class _Touched:
 
 def _reject_race(
     kernel: Any,
+    grid: tuple[int, ...],
     access: Access,
     what: str,
     other: tuple[int, int, int],
@@ -274,7 +278,7 @@ def _reject_race(
     }[what]
     raise Rejected(
         f"race in {access.tensor}",
-        f"Programs {other} and {access.program} {both}. The interpreter runs one program after "
+        f"Programs {_id(other, grid)} and {_id(access.program, grid)} {both}. The interpreter runs one program after "
         "the other; on a GPU they run at the same time, and the result depends on who comes first.",
         _where(kernel, access.line),
     )

@@ -106,7 +106,11 @@ def test_a_right_kernel_gives_its_outputs():
         (unmasked_load, "reads outside x", "Program 1 reads outside `x`: 6 of the 8 elements"),
         (unmasked_store, "writes outside out", "Program 1 writes outside `out`: 6 of the 8"),
         (short, "unwritten out", "1 of the 10 elements of `out` are never stored; the first is at"),
-        (overlapping, "race in out", "both store element (0) of `out`, and not the same number"),
+        (
+            overlapping,
+            "race in out",
+            "Programs 0 and 1 both store element (0) of `out`, and not the same",
+        ),
         (handing_on, "race in out", "the first stores it, the second loads it"),
         (adding, "atomics", "every number has one program that owns it"),
         (into_input, "writes input x", "stores into `x`, which is an input"),
@@ -133,6 +137,18 @@ def test_what_a_mask_hides_is_not_zero_by_luck():
     assert run_kernel(sum_kernel, (1,), arguments | dict(BLOCK=16))["out"].isnan().all()
     arguments = dict(x=X[:8], out=Output((1,)), n=8)
     assert run_kernel(sum_kernel, (1,), arguments | dict(BLOCK=8))["out"].item() == 28
+
+
+@triton.jit
+def nothing_kernel(x_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    at = tl.arange(0, BLOCK)
+    tl.store(x_ptr + at, 1.0, mask=at < 0)
+    tl.store(out_ptr + at, tl.load(x_ptr + at, mask=at < n), mask=at < n)
+
+
+def test_an_access_that_asks_for_nothing_touches_nothing():
+    out = run_kernel(nothing_kernel, (1,), double(X[:8], Output((8,))) | dict(n=8))["out"]
+    assert torch.equal(out, X[:8].float())
 
 
 def test_the_line_is_quoted():
