@@ -666,7 +666,7 @@ The interpreter runs the same source with NumPy. Where it agrees with a GPU and 
 | a read or write outside | no error; our checks see it | no error, or a crash |
 | a masked lane without `other` | 0 | undefined |
 | bfloat16 | **wrong, and no error** | right |
-| `input_precision` | ignored, always exact | counts |
+| `input_precision` | ignored, float32 keeps all its bits | counts |
 | `tl.dot` of small tiles | accepted | refused below 16 |
 | a variable that changes its shape or dtype in a loop | accepted | refused |
 | time | says nothing | the point of it all |
