@@ -278,8 +278,9 @@ def _reject_race(
     }[what]
     raise Rejected(
         f"race in {access.tensor}",
-        f"Programs {_id(other, grid)} and {_id(access.program, grid)} {both}. The interpreter runs one program after "
-        "the other; on a GPU they run at the same time, and the result depends on who comes first.",
+        f"Programs {_id(other, grid)} and {_id(access.program, grid)} {both}. The interpreter runs "
+        "one program after the other; on a GPU they run at the same time, and the result depends "
+        "on who comes first.",
         _where(kernel, access.line),
     )
 
