@@ -641,7 +641,7 @@ def first_key_kernel(
             back = i[None, :] - j[:, None]
             sees_k = (i >= k) & (i - k < w2) & (i < s)
             visible = (back >= 0) & (back < w1) & sees_k[None, :]
-            p = tl.where(visible, tl.exp(logits - lse[None, :]), 0.0)
+            p = tl.exp(tl.where(visible, logits - lse[None, :], float("-inf")))
             merged_dout = dout * v2[None, :]
             dv1 += tl.dot(p, merged_dout, input_precision="ieee")
             dp = tl.dot(v1, tl.trans(merged_dout), input_precision="ieee")
@@ -796,7 +796,7 @@ def second_key_kernel(
         merged = q * k1[None, :]
         logits = tl.dot(k2, tl.trans(merged), input_precision="ieee")
         visible = sees_k & ((i >= j) & (i - j < w1))[None, :]
-        p = tl.where(visible, tl.exp(logits - lse[None, :]), 0.0)
+        p = tl.exp(tl.where(visible, logits - lse[None, :], float("-inf")))
         merged_dout = dout * v1[None, :]
         dv2 += tl.dot(p, merged_dout, input_precision="ieee")
         dp = tl.dot(v2, tl.trans(merged_dout), input_precision="ieee")
@@ -1120,7 +1120,7 @@ predict(
 r"""
 ## Faults of published code
 
-All of this can be got wrong, and has been. It is research code, published early so that others can build on it, and this chapter has learned from it. What is worth knowing is not who slipped but *how*: each of these mistakes is one line, and most leave the output perfectly right.
+All of this can be got wrong, and has been, in research code that its authors published early, so that others can build on it. This chapter has learned from it too. What is worth knowing is not who slipped but *how*: each of these mistakes is one line, and most leave the output perfectly right.
 
 Sources: **F** is the package of the paper's authors (pytorch/FBGEMM, folder `fbgemm_gpu/experimental/simplicial_attention`, commit 71d6f8b); **L** is lucidrains/simplicial-attention, issue 1, closed since; **R** is the reference of a re-implementation. All were *read*; what the first one does was also measured on the package itself. The last one was reported to us as pseudo-code that goes round in articles; we have none to cite, but it is easily made.
 
@@ -1143,18 +1143,10 @@ The constants are those of the paper's listings, which never explains them (chap
 # %%
 import inspect
 
-from simplex_lib.faults import (
-    FAULTS,
-    FINDERS,
-    TOLERANCE,
-    DoubleCount,
-    IgnoredConstants,
-    MixedBases,
-    PairAttention,
-    damage,
-)
+from simplex_lib import faults
 
-for step in (PairAttention.lse, MixedBases.lse, PairAttention.first_dq, DoubleCount.first_dq):
+right, bases, twice = faults.PairAttention, faults.MixedBases, faults.DoubleCount
+for step in (right.lse, bases.lse, right.first_dq, twice.first_dq):
     print(f"# {step.__qualname__}", inspect.getsource(step), sep="\n")
 
 # %% [markdown]
@@ -1163,13 +1155,12 @@ What does each of them break? Relative errors of the output and of the five grad
 """
 
 # %%
-print(f"{'':25}" + "".join(f"{name:>9}" for name in ("out", "dq", "dk1", "dk2", "dv1", "dv2")))
-for fault in FAULTS:
-    asked = None if fault is IgnoredConstants else 0.0  # None asks for the constants 1 / d and 1
-    errors = damage(fault(), k2_constant=asked, v2_constant=asked)
-    print(
-        f"{fault.name:25}" + "".join(f"{error:9.3f}" if error else "        ." for error in errors)
-    )
+print(" " * 25 + "      out       dq      dk1      dk2      dv1      dv2")
+for fault in faults.FAULTS:
+    asked = None if fault is faults.IgnoredConstants else 0.0  # None asks for 1 / d and 1
+    errors = faults.damage(fault(), k2_constant=asked, v2_constant=asked)
+    line = "".join(f"{error:9.3f}" if error else "        ." for error in errors)
+    print(f"{fault.name:25}{line}")
 
 # %% [markdown]
 r"""
@@ -1205,12 +1196,12 @@ predict(
 
 # %%
 letters = "ABCDEFGHI"
-for letter, finder in zip(letters, FINDERS, strict=True):
-    print(letter, finder.__name__.replace("_", " "))
+for letter, finder in zip(letters, faults.FINDERS, strict=True):
+    print(letter, finder.__doc__.split("\n")[0])
 print("\n" + " " * 26 + " ".join(letters))
-for attention in (PairAttention, *FAULTS):
-    found = ("x" if finder(attention()) > TOLERANCE else "." for finder in FINDERS)
-    print(f"{attention.name:26}" + " ".join(found))
+for attention in (faults.PairAttention, *faults.FAULTS):
+    off = [finder(attention()) for finder in faults.FINDERS]
+    print(f"{attention.name:26}" + " ".join("x" if x > faults.TOLERANCE else "." for x in off))
 
 # %% [markdown]
 r"""
