@@ -1175,7 +1175,11 @@ A dot is exactly 0. Six of ten have an output without error. Some details:
 
 The obvious test of a backward pass compares with autograd of a reference. But a fault can stand in the reference as well, and a reference needs the cube, so it is small. Here is one that needs neither. Stretch all queries by the factor 1 + t, and all logits are stretched by it. Stretch all first keys instead, and the *same* happens; or all second keys. So the loss has the same slope in all three directions:
 
-$$\sum q \cdot dq \;=\; \sum k \cdot dk \;=\; \sum k' \cdot dk' \qquad\text{and in the same way}\qquad \sum v \cdot dv \;=\; \sum v' \cdot dv' \;=\; \sum out \cdot dout .$$
+$$\sum q \cdot dq \;=\; \sum k \cdot dk \;=\; \sum k' \cdot dk'$$
+
+And stretching the values of either kind stretches the output:
+
+$$\sum v \cdot dv \;=\; \sum v' \cdot dv' \;=\; \sum out \cdot dout$$
 
 Try it on the pocket calculator, with the five inputs from the beginning: $q\,dq = 2 \cdot (-0.412)$ and $k'\,dk' = -0.824$, and $0.549 \cdot (-1.5) = -0.824$. On the other side 16/8 + 8 · 3/8 = 5, and 0.5 · 10 = 5, and the output was 5. **Three sums**, and no second implementation: it can be asked of any kernel at its full size.
 """
