@@ -568,7 +568,7 @@ print("dk1 and dv1 equal those of autograd")
 
 # %% [markdown] tags=["exercise"]
 r"""
-### Exercise 10.3: A kernel for the first key &nbsp; (40 minutes)
+### Exercise 10.3: A kernel for dk1 and dv1 &nbsp; (40 minutes)
 
 Write the kernel that computes `dk1` and `dv1`. Query i sees the pairs with $i - w_1 < j \le i$ and $i - w_2 < k \le i$, j and k in any order. For each such pair, with $c$ = `scale`,
 
@@ -727,7 +727,7 @@ None. One detail is easily lost, though. With an even number of tiles the last o
 
 # %% [markdown] tags=["exercise"]
 r"""
-### Exercise 10.4: A kernel for the second key and the query &nbsp; (45 minutes)
+### Exercise 10.4: A kernel for dq, dk2 and dv2 without atomics &nbsp; (45 minutes)
 
 Write the kernel that computes `dq`, `dk2` and `dv2` without atomics. Windows, $S$, $P$, $dP$ and $dS$ are those of 10.3, and
 
@@ -1231,12 +1231,12 @@ Errors, memory and equal bits of the library's kernels on an H100 stand in `simp
 * Check a printed formula by its letters: what stands on the left is not summed. Two slips in the paper's seven: Eq. 15 sums over the wrong letter, Eqs. 14 to 16 lack the scale.
 * The mean of a query is $\delta = \sum out \cdot dout$. With lse and δ, two numbers for each query, every tile stands by itself.
 * Nothing of size $s^3$ is kept: the logits are computed again. lse is natural; m + ln l with m in base 2 is no base at all.
-* Three sums over three axes: one program can own only one. Adding into shared memory is a race, which an interpreter cannot show; atomics are right and not repeatable; an owner is both.
+* Three sums over three axes: one program can own only one. Many programs that add to one number are a race, which an interpreter cannot show; atomics are right and not repeatable; an owner is both.
 * Either another owner (a tile of first keys), or another time (even tiles, then odd ones, no shorter than $w_2 - 1$, on zeros).
 * gradcheck the formulas in float64; hold the kernels to the formulas. Then name, shapes and gradients make the kernel an operation, and opcheck holds it to its word.
 * Most faults leave the output right. Three sums of gradients must agree, at any size; a test finds only what its sizes can show; and a definition has to be asked for by name.
 
-**Further reading.** The backward pass of ordinary attention by tiles, with the same δ: FlashAttention, [arXiv:2205.14135](https://arxiv.org/abs/2205.14135), and the version that most kernels follow today, [arXiv:2307.08691](https://arxiv.org/abs/2307.08691). For pairs: [arXiv:2507.02754](https://arxiv.org/abs/2507.02754), Section 7 and Listings 2 and 3. In PyTorch's documentation: *Extending torch.autograd*, *Gradcheck mechanics*, and `torch.library`.
+**Further reading.** The backward pass of ordinary attention by tiles, with the same δ: FlashAttention, [arXiv:2205.14135](https://arxiv.org/abs/2205.14135), and its second version, [arXiv:2307.08691](https://arxiv.org/abs/2307.08691). For pairs: [arXiv:2507.02754](https://arxiv.org/abs/2507.02754), Section 7 and Listings 2 and 3. In PyTorch's documentation: *Extending torch.autograd*, *Gradcheck mechanics*, and `torch.library`.
 
 **Next:** chapter 11, Speed: the same numbers, as fast as the hardware can.
 """
