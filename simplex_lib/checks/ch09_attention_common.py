@@ -8,17 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from simplex_lib.checks.ch09_vector_run import _path, _run, _show_to_guard, _unwatched
 from simplex_lib.checks.exercise import Draw, Rejected
-from simplex_lib.checks.guard import CHAPTERS
-from simplex_lib.checks.kernel_runs import Output, Strides
+from simplex_lib.checks.kernel_runs import Output, Strides, run_kernel
 
 SCALE = 0.75  # 1 / sqrt(d) for no d, so a kernel that makes its own is found out
 BLOCKS = (16, 32)
@@ -95,43 +91,10 @@ def round_to(x: Tensor, dtype: torch.dtype) -> Tensor:
 def ask_kernel(answer: Any, arguments: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
     """Launch a kernel on q, keys and values, with one program for each tile of queries of a head.
 
-    A known mistake is a Slip, or a kernel with a few switches: a partial that holds them.
+    A known mistake is a Slip, or a partial: a kernel with a few switches.
     """
     if isinstance(answer, Slip):
         return answer(*arguments.values())
-    switches: dict[str, Any] = {}
-    if isinstance(answer, partial):
-        answer, switches = answer.func, answer.keywords
-    _show_to_guard(answer)
-    if not _path(answer).startswith(CHAPTERS):
-        return _launch(answer, switches, arguments)
-    # our own kernels are asked for again and again, to tell mistakes and errors apart
-    data = (
-        x.contiguous().numpy().tobytes() if isinstance(x, Tensor) else x for x in _all(arguments)
-    )
-    key = (answer.fn.__name__, *switches.values(), *data)
-    if key not in _known:
-        try:
-            _known[key] = _launch(answer, switches, arguments)
-        except Rejected as error:
-            _known[key] = error
-    found = _known[key]
-    if isinstance(found, Rejected):
-        raise Rejected(found.cause, str(found), found.where)
-    return found[0].clone(), found[1].clone()
-
-
-_known: dict[tuple[Any, ...], tuple[Tensor, Tensor] | Rejected] = {}
-
-
-def _all(arguments: Mapping[str, Any]) -> list[Any]:
-    """What a case is made of; the same bytes in another dtype are another case."""
-    return [*arguments.values(), arguments["q"].dtype, tuple(arguments["q"].shape)]
-
-
-def _launch(
-    kernel: Any, switches: Mapping[str, Any], arguments: Mapping[str, Any]
-) -> tuple[Tensor, Tensor]:
     arguments = dict(arguments)
     rows, keys = arguments.pop("rows"), arguments.pop("keys")
     b, h, s, d = arguments["q"].shape
@@ -146,8 +109,7 @@ def _launch(
     passed |= dict(ROWS=rows, KEYS=keys, D=max(16, 1 << (d - 1).bit_length()))
     grid = (-(-s // rows), h, b)
     try:
-        with _unwatched(), np.errstate(all="ignore"):  # rows past s may give 0 / 0
-            found = _run(kernel, grid, passed | dict(switches))
+        found = run_kernel(answer, grid, passed)
     except Rejected as error:
         if error.cause == "float16 kept":
             raise Rejected(error.cause, FLOAT16, error.where) from None

@@ -10,10 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from simplex_lib.checks.ch09_vector_run import launched
 from simplex_lib.checks.exercise import Draw, Exercise, Right, Wrong
 from simplex_lib.checks.jit import tl, triton
-from simplex_lib.checks.kernel_runs import Output
+from simplex_lib.checks.kernel_runs import Output, run_kernel
 
 
 def inputs_vector(draw: Draw, n: int, block: int) -> dict[str, Any]:
@@ -33,7 +32,7 @@ def ask_vector(answer: Any, arguments: Mapping[str, Any]) -> Tensor:
     x, y, a, block = (arguments[name] for name in ("x", "y", "a", "block"))
     n = x.shape[0]
     passed = dict(x=x, y=y, out=Output((n,)), n=n, a=a, BLOCK=block)
-    return launched(answer, (math.ceil(n / block),), passed, "out")
+    return run_kernel(answer, (math.ceil(n / block),), passed, once=True)["out"]
 
 
 # other right kernels ------------------------------------------------------------------------------
@@ -207,7 +206,7 @@ def without_y(x_ptr, y_ptr, out_ptr, n, a, BLOCK: tl.constexpr):
 
 VECTOR = Exercise(
     id="9.1",
-    title="a masked vector kernel",
+    title="A masked vector kernel",
     minutes=8,
     kind="kernel",
     inputs=inputs_vector,

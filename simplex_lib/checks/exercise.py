@@ -62,6 +62,7 @@ class Case:
     variant: str
     seed: int
     arguments: dict[str, Any] = field(repr=False)
+    known_right: Any = field(default=None, init=False, repr=False, compare=False)  # see compare.py
 
     def __str__(self) -> str:
         text = ", ".join(f"{name} = {size}" for name, size in self.sizes.items())

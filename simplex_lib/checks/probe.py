@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import time
 from collections.abc import Callable, Sequence
 
 from simplex_lib.checks.exercise import VARIANTS, Case, Exercise
 
 Finding = tuple[str, str]
+SECONDS = 3.0
 
 
 def variants_that_fail(passing: Sequence[Case], failing: Sequence[Case]) -> Finding | None:
@@ -26,14 +29,24 @@ def size_that_matters(
 
     failing: the one that is said to be wrong last. A size is not the reason where another of these
         fails with the very value that would mend it.
-    passes: asks the answer a case.
+    passes: asks the answer a case. None also if all this asking takes more than SECONDS.
     """
     plain = [c for c in failing if c.variant == "float64"]
     if not plain:
         return None
-    worst = plain[-1]
+    with contextlib.suppress(TimeoutError):
+        return _ask_sizes(exercise, plain[-1], failing, passes)
+    return None
+
+
+def _ask_sizes(
+    exercise: Exercise, worst: Case, failing: Sequence[Case], passes: Callable[[Case], bool]
+) -> Finding | None:
+    end = time.monotonic() + SECONDS
 
     def mends(**sizes: int) -> bool:
+        if time.monotonic() > end:
+            raise TimeoutError
         try:
             return passes(exercise.case(worst.sizes | sizes, worst.variant, worst.seed))
         except (ValueError, RuntimeError, ZeroDivisionError):

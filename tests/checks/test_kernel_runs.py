@@ -157,9 +157,11 @@ def test_the_line_is_quoted():
     assert "2 * tl.load(x_ptr + at), mask=at < n)" in caught.value.where
 
 
-def test_what_the_kernel_raised_comes_back_itself():
-    with pytest.raises(NameError, match="nothing"):
+def test_what_the_kernel_raised_is_told_with_its_line():
+    with pytest.raises(Rejected, match=r"raised NameError: name 'nothing' is not") as caught:
         run_kernel(raising, (1,), double(X, Output((10,))))
+    assert caught.value.cause == "raised"
+    assert caught.value.where == "It is this line: `tl.store(out_ptr, nothing)`"
 
 
 @triton.jit
