@@ -151,7 +151,7 @@ r"""
 You need Python, a little PyTorch (make a tensor, index it, know what `x.shape` says) and what a matrix product is. You do not need a GPU, and you do not need to have read a paper.
 
 * If you have written an attention layer before, skim chapter 01 and do exercises 1.4 and 1.5. Chapter 02 needs those two.
-* Chapters 09 to 12 write kernels in Triton. Triton exists for Linux. On a machine without a GPU they run slowly but truly, in Triton's interpreter; on macOS and Windows these chapters show recorded results.
+* Chapters 09 to 12 write kernels in Triton. Triton exists for Linux. On a machine without a GPU they run slowly but truly, in Triton's interpreter; on macOS and Windows these chapters can be read, with all results, but not run.
 
 Two questions on what you bring along. Choose an answer before you scroll: guessing first is how the explanation sticks.
 """
