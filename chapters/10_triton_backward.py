@@ -445,7 +445,7 @@ for run in recorded["runs"]:
 
 # %% [markdown]
 r"""
-The worst case is the usual one: on the H100 all but one of 1,024 additions were lost, in each of 100 launches. And on a CPU the same source is right every time, so **no comparison of numbers there can find a race.** The second line is the remedy that the hardware offers, `tl.atomic_add`: load, add and store in one step that nobody can interrupt.
+The worst case is the usual one: on the H100 all but one of 1,024 additions were lost, in each of 100 recorded launches. And on a CPU the same source is right every time, so **no comparison of numbers there can find a race.** The second line is the remedy that the hardware offers, `tl.atomic_add`: load, add and store in one step that nobody can interrupt. In the third, one program owns the total and adds up all numbers itself.
 
 How then can the checks of this course reject a race, on your CPU? They do not look at the numbers, they look at who touched them. `tracing` notes every load and store of every program. If two programs of one launch store different numbers to one place, or one loads what another stores, that *is* the race, whatever came out.
 """
