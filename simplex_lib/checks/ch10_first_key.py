@@ -16,16 +16,19 @@ from simplex_lib.checks.ch10_first_key_kernels import (
     slipped_first_key,
 )
 from simplex_lib.checks.ch10_first_key_runs import (
+    SCALE,
     Slipped,
+    comparable,
     given_tensors,
     gradients,
     pair_inputs,
+    require_small,
     require_tile,
     run_once,
-    scale_of,
     width_of,
     with_strides,
 )
+from simplex_lib.checks.ch10_first_key_slips import FirstKeySlip
 from simplex_lib.checks.exercise import Draw, Exercise, Right, Wrong
 from simplex_lib.checks.kernel_runs import Output, run_kernel
 
@@ -44,8 +47,9 @@ def first_key_inputs(
     far: int,
 ) -> dict[str, Any]:
     require_tile(keys=keys, queries=queries)
+    require_small(w1=w1, w2=w2)
     tensors = pair_inputs(draw, b=b, h=h, s=s, d=d, far=far)
-    return tensors | dict(w1=w1, w2=w2, scale=scale_of(d), keys=keys, queries=queries)
+    return tensors | dict(w1=w1, w2=w2, scale=SCALE, keys=keys, queries=queries)
 
 
 def truth_first_key(
@@ -67,12 +71,17 @@ def _launch(kernel: Any, constants: tuple[Any, ...], arguments: Mapping[str, Any
     passed |= dict(KEYS=keys, QUERIES=queries, D=width_of(d))
     passed |= {f"constant {n}": value for n, value in enumerate(constants)}
     found = run_kernel(kernel, (-(-s // keys), h, b), passed)
-    return found["dk1"], found["dv1"]
+    return comparable(found["dk1"]), comparable(found["dv1"])
 
 
 def _slip(name: str, says: str, slip: str = "", *, everywhere: bool = False) -> Wrong:
     """everywhere: the loops go over all k and i, and only masks decide."""
-    return Wrong(name, Slipped(slipped_first_key, (slip or name, everywhere)), says)
+    return Wrong(name, FirstKeySlip(slip or name, everywhere), says)
+
+
+def _kernel(name: str, says: str) -> Wrong:
+    """A slip that touches memory, or how tiles lie in a program."""
+    return Wrong(name, Slipped(slipped_first_key, (name,)), says)
 
 
 WRONG = (
@@ -92,6 +101,10 @@ WRONG = (
     _slip(
         "scale forgotten everywhere",
         "The factor scale is missing twice: in the logits of your probabilities, and in dk1.",
+    ),
+    _slip(
+        "scale of its own",
+        "Your scale is 1/√d. The kernel is given one, and lse was made with that.",
     ),
     _slip(
         "scale in dv1",
@@ -127,17 +140,17 @@ WRONG = (
         "dS in place of P",
         "dk1 is right. Into dv1 goes dS; the values are weighted by the probabilities P.",
     ),
-    _slip(
+    _kernel(
         "P not transposed",
         "dk1 is right. In dv1 your P stands the wrong way round: in its product rows have to be "
         "keys j, and queries i are summed over.",
     ),
-    _slip(
+    _kernel(
         "dS not transposed",
         "dv1 is right. In dk1 your dS stands the wrong way round: in its product rows have to be "
         "keys j, and queries i are summed over.",
     ),
-    _slip(
+    _kernel(
         "P and dS not transposed",
         "P and dS both stand the wrong way round in your last two products: rows have to be keys "
         "j, and queries i are summed over.",
@@ -203,6 +216,16 @@ WRONG = (
         "window w2 + 1 in the mask",
         "Your mask lets k = i − w2 through. The window is i − w2 < k, without equality.",
         "window w2 + 1",
+    ),
+    _slip(
+        "both windows + 1",
+        "Both windows hold one key too many: i − w1 < j and i − w2 < k, without equality.",
+        everywhere=True,
+    ),
+    _slip(
+        "both windows + 1 in the mask",
+        "Your mask lets j = i − w1 and k = i − w2 through. Both windows are without equality.",
+        "both windows + 1",
     ),
     _slip(
         "window w1 - 1",
@@ -286,6 +309,14 @@ WRONG = (
         "both.",
     ),
     _slip(
+        "first key read twice",
+        "In the place of k2[k] you read k1[k].",
+    ),
+    _slip(
+        "first value read twice",
+        "In the place of v2[k] you read v1[k].",
+    ),
+    _slip(
         "accumulators begun anew for each k",
         "Only the last k of your loop is left in dk1 and dv1: the sums begin again at 0 for each.",
     ),
@@ -294,7 +325,7 @@ WRONG = (
         "In the last tile of queries, positions past the end are pulled back to the last query, "
         "which then counts many times. Rows with i ≥ s have to count for nothing.",
     ),
-    _slip(
+    _kernel(
         "half-precision accumulators",
         "Your sums dk1 and dv1 are rounded to half precision in every step. Factors may be half; "
         "sums need float32.",
@@ -303,12 +334,12 @@ WRONG = (
         "dk1 and dv1 exchanged",
         "dk1 and dv1 are exchanged when they are stored.",
     ),
-    _slip(
+    _kernel(
         "heads moved as texts",
         "Programs of axis 1 belong to heads, those of axis 2 to texts; with one text the axis of "
         "heads moves your pointers by whole texts.",
     ),
-    _slip(
+    _kernel(
         "atomics",
         "Nothing has to be added up between programs: each row of dk1 and dv1 has one program, "
         "which can sum in its own registers and store once.",
@@ -324,7 +355,7 @@ FIRST_KEY = Exercise(
         dict(b=1, h=2, s=5, d=6, w1=3, w2=2, keys=16, queries=16, far=0),
         dict(b=2, h=3, s=4, d=5, w1=2, w2=9, keys=16, queries=16, far=120),
         dict(b=1, h=1, s=19, d=12, w1=50, w2=3, keys=16, queries=16, far=0),
-        dict(b=1, h=1, s=37, d=20, w1=5, w2=6, keys=32, queries=16, far=0),
+        dict(b=1, h=1, s=33, d=20, w1=5, w2=20, keys=32, queries=16, far=0),
         dict(b=1, h=1, s=34, d=7, w1=2, w2=3, keys=16, queries=32, far=0),
         dict(b=1, h=2, s=18, d=9, w1=4, w2=5, keys=16, queries=16, far=0),
     ),

@@ -36,9 +36,8 @@ def slipped_first_key(
     QUERIES: tl.constexpr,
     D: tl.constexpr,
     SLIP: tl.constexpr,
-    ALL: tl.constexpr,
 ):
-    """As the statement asks, but for SLIP. ALL: loops over all k and i, and only masks decide."""
+    """As the statement asks, but for SLIP."""
     tile, h, b = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     if SLIP == "heads moved as texts":
         h, b = b, h
@@ -52,6 +51,7 @@ def slipped_first_key(
     delta_ptr += b * delta_strides[0] + h * delta_strides[1]
     dk1_ptr += b * dk1_strides[0] + h * dk1_strides[1]
     dv1_ptr += b * dv1_strides[0] + h * dv1_strides[1]
+
     c = tl.arange(0, D)[None, :]
     first_j = tile * KEYS
     j = first_j + tl.arange(0, KEYS)
@@ -64,28 +64,12 @@ def slipped_first_key(
     dv1 = tl.zeros((KEYS, D), tl.float32)
 
     i_end = tl.minimum(first_j + KEYS - 1 + w1, s)
-    k_from, k_end = tl.maximum(first_j - w2 + 1, 0), i_end
-    if SLIP == "second keys before the tile left out":
-        k_from = first_j
-    if SLIP == "second keys after the tile left out":
-        k_end = tl.minimum(first_j + KEYS, s)
-    if ALL:
-        k_from, k_end = 0, s
-    for k in range(k_from, k_end):
+    for k in range(tl.maximum(first_j - w2 + 1, 0), i_end):
         k2 = tl.load(k2_ptr + k * k2_strides[2] + c * k2_strides[3], mask=c < d, other=0.0)
         v2 = tl.load(v2_ptr + k * v2_strides[2] + c * v2_strides[3], mask=c < d, other=0.0)
         k2, v2 = k2.to(tl.float32), v2.to(tl.float32)
-        if SLIP == "accumulators begun anew for each k":
-            dk1, dv1 = dk1 * 0, dv1 * 0
-        i_from, i_to = tl.maximum(first_j, k), tl.minimum(i_end, k + w2)
-        if ALL:
-            i_from, i_to = 0, s
-        if SLIP == "queries after the tile left out":
-            i_from, i_to = first_j, tl.minimum(first_j + KEYS, s)
-        for first_i in range(i_from, i_to, QUERIES):
+        for first_i in range(tl.maximum(first_j, k), tl.minimum(i_end, k + w2), QUERIES):
             i = first_i + tl.arange(0, QUERIES)
-            if SLIP == "last query counted again":
-                i = tl.minimum(i, s - 1)
             i_ok = (i < s)[:, None] & (c < d)
             q_at = i[:, None] * q_strides[2] + c * q_strides[3]
             dout_at = i[:, None] * dout_strides[2] + c * dout_strides[3]
@@ -95,98 +79,25 @@ def slipped_first_key(
             delta = tl.load(delta_ptr + i * delta_strides[2], mask=i < s, other=0.0)[None, :]
 
             merged = q * k2 * scale
-            score = merged
-            if SLIP == "scale forgotten in the logits" or SLIP == "scale forgotten everywhere":
-                score = q * k2
-            if SLIP == "k2 forgotten in the logits":
-                score = q * scale
-            logits = tl.dot(k1, tl.trans(score), input_precision="ieee")  # (KEYS, QUERIES)
-
+            logits = tl.dot(k1, tl.trans(merged), input_precision="ieee")  # (KEYS, QUERIES)
             to_j, to_k = i[None, :] - j[:, None], (i - k)[None, :]
             sees_j, sees_k = (to_j >= 0) & (to_j < w1), (to_k >= 0) & (to_k < w2)
-            if SLIP == "future first keys":
-                sees_j = to_j < w1
-            if SLIP == "future second keys":
-                sees_k = to_k < w2
-            if SLIP == "window w1 + 1":
-                sees_j = (to_j >= 0) & (to_j <= w1)
-            if SLIP == "window w2 + 1":
-                sees_k = (to_k >= 0) & (to_k <= w2)
-            if SLIP == "window w1 - 1":
-                sees_j = (to_j >= 0) & (to_j < w1 - 1)
-            if SLIP == "window w2 - 1":
-                sees_k = (to_k >= 0) & (to_k < w2 - 1)
-            if SLIP == "windows exchanged":
-                sees_j, sees_k = (to_j >= 0) & (to_j < w2), (to_k >= 0) & (to_k < w1)
-            if SLIP == "first window missing":
-                sees_j = to_j >= 0
-            if SLIP == "second window missing":
-                sees_k = to_k >= 0
-            if SLIP == "windows missing":
-                sees_j, sees_k = to_j >= 0, to_k >= 0
             visible = sees_j & sees_k & (i < s)[None, :]
-            if SLIP == "only k up to j":
-                visible = visible & (k <= j)[:, None]
-
-            log_p = logits - lse
-            if SLIP == "lse taken as base 2":
-                log_p = logits - lse * 0.6931471805599453
-            if SLIP == "exp2 of natural numbers":
-                log_p = (logits - lse) * 0.6931471805599453
-            if SLIP == "logits taken as base 2":
-                log_p = logits * 0.6931471805599453 - lse
-            if SLIP == "lse forgotten":
-                log_p = logits
-            p = tl.exp(log_p)
-            if SLIP == "quotient of exponentials":
-                p = tl.exp(logits) / tl.exp(lse)
-            p = tl.where(visible, p, 0.0)
-
+            p = tl.where(visible, tl.exp(logits - lse), 0.0)
             merged_dout = dout * v2
-            dp_dout, dv1_dout = merged_dout, merged_dout
-            if SLIP == "v2 forgotten in dP" or SLIP == "v2 forgotten":
-                dp_dout = dout
-            if SLIP == "v2 forgotten in dv1" or SLIP == "v2 forgotten":
-                dv1_dout = dout
-            dp = tl.dot(v1, tl.trans(dp_dout), input_precision="ieee")
+            dp = tl.dot(v1, tl.trans(merged_dout), input_precision="ieee")
             ds = p * (dp - delta)
-            if SLIP == "delta forgotten":
-                ds = p * dp
-            if SLIP == "delta added":
-                ds = p * (dp + delta)
-            if SLIP == "delta subtracted after the product":
-                ds = p * dp - delta
-            if SLIP == "P left out of dS":
-                ds = tl.where(visible, dp - delta, 0.0)
-
-            dk1_query, p_dv1, ds_dk1 = merged, p, ds
-            if SLIP == "scale forgotten in dk1" or SLIP == "scale forgotten everywhere":
-                dk1_query = q * k2
-            if SLIP == "scale twice in dk1":
-                dk1_query = merged * scale
-            if SLIP == "scale in dv1":
-                dv1_dout = merged_dout * scale
-            if SLIP == "k2 forgotten in dk1":
-                dk1_query = q * scale
-            if SLIP == "P in place of dS":
-                ds_dk1 = p
-            if SLIP == "dP in place of dS":
-                ds_dk1 = tl.where(visible, dp, 0.0)
-            if SLIP == "dS in place of P":
-                p_dv1 = ds
             if SLIP == "P not transposed" or SLIP == "P and dS not transposed":
-                p_dv1 = tl.trans(p)
+                p = tl.trans(p)
             if SLIP == "dS not transposed" or SLIP == "P and dS not transposed":
-                ds_dk1 = tl.trans(ds)
-            dv1 += tl.dot(p_dv1, dv1_dout, input_precision="ieee")
-            dk1 += tl.dot(ds_dk1, dk1_query, input_precision="ieee")
+                ds = tl.trans(ds)
+            dv1 += tl.dot(p, merged_dout, input_precision="ieee")
+            dk1 += tl.dot(ds, merged, input_precision="ieee")
             if SLIP == "half-precision accumulators":
                 dk1, dv1 = dk1.to(tl.float16).to(tl.float32), dv1.to(tl.float16).to(tl.float32)
 
     dk1_at = j[:, None] * dk1_strides[2] + c * dk1_strides[3]
     dv1_at = j[:, None] * dv1_strides[2] + c * dv1_strides[3]
-    if SLIP == "dk1 and dv1 exchanged":
-        dk1, dv1 = dv1, dk1
     if SLIP == "atomics":
         tl.atomic_add(dk1_ptr + dk1_at, dk1, mask=j_ok)
         tl.atomic_add(dv1_ptr + dv1_at, dv1, mask=j_ok)

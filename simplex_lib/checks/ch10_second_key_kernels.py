@@ -37,9 +37,8 @@ def slipped_second_key(
     D: tl.constexpr,
     STAGE: tl.constexpr,
     SLIP: tl.constexpr,
-    ALL: tl.constexpr,
 ):
-    """As the statement asks, but for SLIP. ALL: the loop goes over all j, and only masks decide."""
+    """As the statement asks, but for SLIP."""
     h, b = tl.program_id(1), tl.program_id(2)
     if SLIP == "heads moved as texts":
         h, b = b, h
@@ -54,8 +53,8 @@ def slipped_second_key(
     dq_ptr += b * dq_strides[0] + h * dq_strides[1]
     dk2_ptr += b * dk2_strides[0] + h * dk2_strides[1]
     dv2_ptr += b * dv2_strides[0] + h * dv2_strides[1]
-    c = tl.arange(0, D)[None, :]
 
+    c = tl.arange(0, D)[None, :]
     tile = 2 * tl.program_id(0) + STAGE
     if SLIP == "STAGE ignored":
         tile = tl.program_id(0)
@@ -67,8 +66,6 @@ def slipped_second_key(
         tile = tl.program_id(0) + STAGE * ((s + W2 - 1) // W2 + 1) // 2
     first_i = tile * W2
     i = first_i + tl.arange(0, W2)
-    if SLIP == "last query counted again":
-        i = tl.minimum(i, s - 1)
     i_ok = (i < s)[:, None] & (c < d)
     q_at = i[:, None] * q_strides[2] + c * q_strides[3]
     dout_at = i[:, None] * dout_strides[2] + c * dout_strides[3]
@@ -87,148 +84,43 @@ def slipped_second_key(
     sees_k = (to_k >= 0) & (to_k < W2)
     if SLIP == "future second keys":
         sees_k = to_k < W2
-    if SLIP == "window w2 + 1":
-        sees_k = (to_k >= 0) & (to_k <= W2)
-    if SLIP == "window w2 - 1":
-        sees_k = (to_k >= 0) & (to_k < W2 - 1)
-    if SLIP == "second window missing":
-        sees_k = to_k >= 0
-    if SLIP == "previous tile left out":
-        sees_k = sees_k & (k >= first_i)[:, None]
-    if SLIP == "own tile left out":
-        sees_k = sees_k & (k < first_i)[:, None]
-    sees_k = sees_k & (k >= 0)[:, None] & (i < s)[None, :]
+    if SLIP != "rows before the text seen":
+        sees_k = sees_k & (k >= 0)[:, None]
+    sees_k = sees_k & (i < s)[None, :]
 
     dq = tl.zeros((W2, D), tl.float32)
     dk2 = tl.zeros((2 * W2, D), tl.float32)
     dv2 = tl.zeros((2 * W2, D), tl.float32)
-    j_from, j_end = tl.maximum(first_i - w1 + 1, 0), tl.minimum(first_i + W2, s)
-    if SLIP == "first keys before the tile left out":
-        j_from = tl.minimum(first_i, s)
-    if ALL:
-        j_from, j_end = 0, s
-    for j in range(j_from, j_end):
+    for j in range(tl.maximum(first_i - w1 + 1, 0), tl.minimum(first_i + W2, s)):
         k1 = tl.load(k1_ptr + j * k1_strides[2] + c * k1_strides[3], mask=c < d, other=0.0)
         v1 = tl.load(v1_ptr + j * v1_strides[2] + c * v1_strides[3], mask=c < d, other=0.0)
-        k1, v1 = k1.to(tl.float32), v1.to(tl.float32)
-        if SLIP == "accumulators begun anew for each j":
-            dq, dk2, dv2 = dq * 0, dk2 * 0, dv2 * 0
-        merged = q * k1 * scale
-        score = merged
-        if SLIP == "scale forgotten in the logits" or SLIP == "scale forgotten everywhere":
-            score = q * k1
-        if SLIP == "k1 forgotten in the logits":
-            score = q * scale
-        logits = tl.dot(k2, tl.trans(score), input_precision="ieee")  # (2 * W2, W2)
-
-        to_j = i - j
-        sees_j = (to_j >= 0) & (to_j < w1)
-        if SLIP == "future first keys":
-            sees_j = to_j < w1
-        if SLIP == "window w1 + 1":
-            sees_j = (to_j >= 0) & (to_j <= w1)
-        if SLIP == "window w1 - 1":
-            sees_j = (to_j >= 0) & (to_j < w1 - 1)
-        if SLIP == "first window missing":
-            sees_j = to_j >= 0
-        visible = sees_k & sees_j[None, :]
-        if SLIP == "only k up to j":
-            visible = visible & (k <= j)[:, None]
-        if SLIP == "only k from j on":
-            visible = visible & (k >= j)[:, None]
-
-        log_p = logits - lse
-        if SLIP == "lse taken as base 2":
-            log_p = logits - lse * 0.6931471805599453
-        if SLIP == "logits taken as base 2":
-            log_p = logits * 0.6931471805599453 - lse
-        if SLIP == "exp2 of natural numbers":
-            log_p = (logits - lse) * 0.6931471805599453
-        if SLIP == "lse forgotten":
-            log_p = logits
-        p = tl.exp(log_p)
-        if SLIP == "quotient of exponentials":
-            p = tl.exp(logits) / tl.exp(lse)
-        p = tl.where(visible, p, 0.0)
-
-        merged_dout = dout * v1
-        dp_dout, dv2_dout = merged_dout, merged_dout
-        if SLIP == "v1 forgotten in dP" or SLIP == "v1 forgotten":
-            dp_dout = dout
-        if SLIP == "v1 forgotten in dv2" or SLIP == "v1 forgotten":
-            dv2_dout = dout
-        dp = tl.dot(v2, tl.trans(dp_dout), input_precision="ieee")
+        k1, v1 = k1.to(tl.float32) * scale, v1.to(tl.float32)
+        merged, merged_dout = q * k1, dout * v1
+        logits = tl.dot(k2, tl.trans(merged), input_precision="ieee")  # (2 * W2, W2)
+        visible = sees_k & ((i >= j) & (i - j < w1))[None, :]
+        p = tl.where(visible, tl.exp(logits - lse), 0.0)
+        dp = tl.dot(v2, tl.trans(merged_dout), input_precision="ieee")
         ds = p * (dp - delta)
-        if SLIP == "delta forgotten":
-            ds = p * dp
-        if SLIP == "delta added":
-            ds = p * (dp + delta)
-        if SLIP == "delta subtracted after the product":
-            ds = p * dp - delta
-        if SLIP == "dP in place of dS":
-            ds = tl.where(visible, dp, 0.0)
-
-        dk2_query, dq_key, p_dv2, ds_dk2 = merged, k1 * scale, p, ds
-        if SLIP == "scale forgotten in dk2" or SLIP == "scale forgotten in dq and dk2":
-            dk2_query = q * k1
-        if SLIP == "scale forgotten in dq" or SLIP == "scale forgotten in dq and dk2":
-            dq_key = k1
-        if SLIP == "scale forgotten everywhere":
-            dk2_query, dq_key = q * k1, k1
-        if SLIP == "scale twice in dk2":
-            dk2_query = merged * scale
-        if SLIP == "scale twice in dq":
-            dq_key = k1 * scale * scale
-        if SLIP == "scale in dv2":
-            dv2_dout = merged_dout * scale
-        if SLIP == "k1 forgotten in dk2":
-            dk2_query = q * scale
-        if SLIP == "k1 forgotten in dq":
-            dq_key = k1 * 0 + scale
-        if SLIP == "P in place of dS in dk2":
-            ds_dk2 = p
-        if SLIP == "dS in place of P":
-            p_dv2 = ds
-        dv2 += tl.dot(p_dv2, dv2_dout, input_precision="ieee")
-        dk2 += tl.dot(ds_dk2, dk2_query, input_precision="ieee")
-        if SLIP == "k2 forgotten in dq":
-            dq += tl.sum(ds, 0)[:, None] * dq_key
-        else:
-            dq += tl.dot(tl.trans(ds), k2, input_precision="ieee") * dq_key
+        dv2 += tl.dot(p, merged_dout, input_precision="ieee")
+        dk2 += tl.dot(ds, merged, input_precision="ieee")
+        dq += tl.dot(tl.trans(ds), k2, input_precision="ieee") * k1
         if SLIP == "half-precision accumulators":
             dq = dq.to(tl.float16).to(tl.float32)
             dk2, dv2 = dk2.to(tl.float16).to(tl.float32), dv2.to(tl.float16).to(tl.float32)
 
-    if SLIP == "dk2 and dv2 exchanged":
-        dk2, dv2 = dv2, dk2
     dq_at = i[:, None] * dq_strides[2] + c * dq_strides[3]
     dk2_at = k[:, None] * dk2_strides[2] + c * dk2_strides[3]
     dv2_at = k[:, None] * dv2_strides[2] + c * dv2_strides[3]
-    if SLIP == "dq added to what is there":
-        dq += tl.load(dq_ptr + dq_at, mask=i_ok, other=0.0)
-    if SLIP == "dq of even tiles only":
-        i_ok = i_ok & (STAGE == 0)
     tl.store(dq_ptr + dq_at, dq, mask=i_ok)
-    keep = k_ok
-    if SLIP == "own tile alone stored":
-        keep = k_ok & (k >= first_i)[:, None]
-    if SLIP == "own tile alone stored by odd tiles" and STAGE == 1:
-        keep = k_ok & (k >= first_i)[:, None]
-    if SLIP == "previous tile alone stored":
-        keep = k_ok & (k < first_i)[:, None]
-    if SLIP == "previous tile alone stored by odd tiles" and STAGE == 1:
-        keep = k_ok & (k < first_i)[:, None]
     if SLIP == "atomics":
-        tl.atomic_add(dk2_ptr + dk2_at, dk2, mask=keep)
-        tl.atomic_add(dv2_ptr + dv2_at, dv2, mask=keep)
+        tl.atomic_add(dk2_ptr + dk2_at, dk2, mask=k_ok)
+        tl.atomic_add(dv2_ptr + dv2_at, dv2, mask=k_ok)
     else:
-        if STAGE == 1 and SLIP != "odd tiles overwrite":
-            if SLIP != "odd tiles overwrite dk2":
-                dk2 += tl.load(dk2_ptr + dk2_at, mask=keep, other=0.0)
-            if SLIP != "odd tiles overwrite dv2":
-                dv2 += tl.load(dv2_ptr + dv2_at, mask=keep, other=0.0)
-        tl.store(dk2_ptr + dk2_at, dk2, mask=keep)
-        tl.store(dv2_ptr + dv2_at, dv2, mask=keep)
+        if STAGE == 1:
+            dk2 += tl.load(dk2_ptr + dk2_at, mask=k_ok, other=0.0)
+            dv2 += tl.load(dv2_ptr + dv2_at, mask=k_ok, other=0.0)
+        tl.store(dk2_ptr + dk2_at, dk2, mask=k_ok)
+        tl.store(dv2_ptr + dv2_at, dv2, mask=k_ok)
 
 
 @triton.jit
