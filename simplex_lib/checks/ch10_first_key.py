@@ -6,6 +6,7 @@ Axes: b batch, h head, i query, j first key, k second key, s sequence length, d 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -17,14 +18,13 @@ from simplex_lib.checks.ch10_first_key_kernels import (
 )
 from simplex_lib.checks.ch10_first_key_runs import (
     SCALE,
-    Slipped,
+    InTorch,
     comparable,
     given_tensors,
     gradients,
     pair_inputs,
     require_small,
     require_tile,
-    run_once,
     width_of,
     with_strides,
 )
@@ -49,29 +49,29 @@ def first_key_inputs(
     require_tile(keys=keys, queries=queries)
     require_small(w1=w1, w2=w2)
     tensors = pair_inputs(draw, b=b, h=h, s=s, d=d, far=far)
-    return tensors | dict(w1=w1, w2=w2, scale=SCALE, keys=keys, queries=queries)
+    return tensors | dict(w1=w1, w2=w2, scale=SCALE, keys=keys, queries=queries, far=far)
 
 
 def truth_first_key(
-    *, w1: int, w2: int, scale: float, keys: int, queries: int, **x: Tensor
+    *, w1: int, w2: int, scale: float, keys: int, queries: int, far: int, **x: Tensor
 ) -> tuple[Tensor, Tensor]:
     found = gradients(x, w1, w2, scale)
     return found["dk1"], found["dv1"]
 
 
 def ask_first_key(answer: Any, arguments: Mapping[str, Any]) -> Any:
-    return run_once(_launch, answer, arguments)
+    """A slip in PyTorch needs no launch."""
+    return answer(arguments) if isinstance(answer, InTorch) else _launch(answer, arguments)
 
 
-def _launch(kernel: Any, constants: tuple[Any, ...], arguments: Mapping[str, Any]) -> Any:
+def _launch(kernel: Any, arguments: Mapping[str, Any]) -> Any:
     b, h, s, d = shape = tuple(arguments["q"].shape)
     keys, queries = arguments["keys"], arguments["queries"]
     passed = with_strides(given_tensors(arguments) | dict(dk1=Output(shape), dv1=Output(shape)))
     passed |= dict(s=s, d=d) | {name: arguments[name] for name in ("w1", "w2", "scale")}
     passed |= dict(KEYS=keys, QUERIES=queries, D=width_of(d))
-    passed |= {f"constant {n}": value for n, value in enumerate(constants)}
     found = run_kernel(kernel, (-(-s // keys), h, b), passed)
-    return comparable(found["dk1"]), comparable(found["dv1"])
+    return comparable(arguments, found["dk1"], found["dv1"])
 
 
 def _slip(name: str, says: str, slip: str = "", *, everywhere: bool = False) -> Wrong:
@@ -81,7 +81,7 @@ def _slip(name: str, says: str, slip: str = "", *, everywhere: bool = False) -> 
 
 def _kernel(name: str, says: str) -> Wrong:
     """A slip that touches memory, or how tiles lie in a program."""
-    return Wrong(name, Slipped(slipped_first_key, (name,)), says)
+    return Wrong(name, partial(slipped_first_key, SLIP=name), says)
 
 
 WRONG = (
@@ -364,8 +364,8 @@ FIRST_KEY = Exercise(
     outputs=("dk1: b h j d", "dv1: b h j d"),
     wrong=WRONG,
     right=(
-        Right("tiles of queries outside, all k inside", Slipped(right_everywhere)),
-        Right("one query at a time", Slipped(right_by_queries)),
+        Right("tiles of queries outside, all k inside", right_everywhere),
+        Right("one query at a time", right_by_queries),
     ),
     hints=(
         "Hold one second key k fixed. Then scale · q ∘ k2_k is an ordinary query and dout ∘ v2_k "

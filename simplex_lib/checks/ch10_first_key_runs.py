@@ -5,18 +5,14 @@ Axes: b batch, h head, i query, j first key, k second key, s sequence length, d 
 
 from __future__ import annotations
 
-import contextlib
 import math
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from simplex_lib.checks.exercise import Draw, Rejected
-from simplex_lib.checks.guard import GUARDED
+from simplex_lib.checks.exercise import Draw
 from simplex_lib.checks.kernel_runs import Again, Output, Strides
 
 FAR = 120  # exp(120) is inf in float32, and exp(-120) is 0
@@ -28,17 +24,6 @@ ORDERS |= dict(dout=(0, 3, 1, 2), lse=(2, 0, 1), delta=(1, 2, 0))
 LARGEST = dict(b=3, h=3, s=64, d=32, w1=64, w2=64)
 
 
-@dataclass(frozen=True)
-class Slipped:
-    """A kernel of these files with the last of its constants: a slip, say."""
-
-    kernel: Any
-    constants: tuple[Any, ...] = ()
-
-    def __call__(self, *_: Any) -> Any:
-        raise TypeError("the check launches it")
-
-
 class InTorch:
     """A slip whose numbers are known without a kernel: called with the arguments of a case."""
 
@@ -47,7 +32,8 @@ class InTorch:
 
 
 def pair_inputs(draw: Draw, *, b: int, h: int, s: int, d: int, far: int) -> dict[str, Tensor]:
-    """Numbers that float32 can hold. far: logits are shifted by it, down for even i, up for odd."""
+    """Numbers that float32 can hold. far: logits are shifted by it, up for odd queries and down for
+    even ones, but for query 0: its dS is 0, and rounding times e^40 where an exponent is wrong."""
     if far not in (0, FAR):
         raise ValueError(f"far is 0 or {FAR}")
     require_small(b=b, h=h, s=s, d=d)
@@ -57,6 +43,7 @@ def pair_inputs(draw: Draw, *, b: int, h: int, s: int, d: int, far: int) -> dict
     found["dout"] *= 2
     if far:
         way = torch.tensor([-1.0, 1.0], dtype=torch.float64).repeat(s)[:s]
+        way[0] = 0
         found["q"][..., 0] = way * far / SCALE
         found["k1"][..., 0] = found["k2"][..., 0] = 1
         found["dout"] /= 1000  # dk1 is as large as q, and so are its errors
@@ -108,10 +95,10 @@ def with_strides(tensors: Mapping[str, Tensor | Output | Again]) -> dict[str, An
     return found
 
 
-def comparable(x: Tensor) -> Tensor:
-    """Where a number is beyond 100, ten times what is right, all become 100. A wrong exponent makes
-    e^40 of the shifted logits; of sums of such numbers no digit is the same in two right orders."""
-    return x if ((x.abs() <= 100) | ~x.isfinite()).all() else torch.full_like(x, 100)
+def comparable(arguments: Mapping[str, Any], *found: Tensor) -> tuple[Tensor, ...]:
+    """The answer; with far logits, cut off at 100, a hundred times what is right. A wrong exponent
+    makes e^40 of them, and two orders of adding such numbers agree in no digit after the first."""
+    return tuple(x.clamp(-100, 100) if arguments["far"] else x for x in found)
 
 
 def width_of(d: int) -> int:
@@ -130,62 +117,3 @@ def require_tile(**sizes: int) -> None:
     for name, size in sizes.items():
         if size < 16 or size & (size - 1):
             raise ValueError(f"{name} is a power of two from 16 on")
-
-
-@contextlib.contextmanager
-def unwatched(kernel: Any) -> Iterator[None]:
-    """The guard sees every Python call, and the interpreter makes a million: it would take five
-    times as long. So a kernel is looked at before, and then runs unseen."""
-    function = getattr(kernel, "fn", kernel)
-    code, names = getattr(function, "__code__", None), getattr(function, "__globals__", {})
-    called = [function, *(names.get(name) for name in getattr(code, "co_names", ()))]
-    for found in called:
-        found = getattr(found, "fn", found)
-        path = getattr(getattr(found, "__code__", None), "co_filename", "")
-        if path.startswith(GUARDED):
-            raise Rejected(
-                "library",
-                f"Your answer uses {found.__name__} of the library, which is the answer already "
-                "written. The numbers may be right, but the check wants your own.",
-            )
-    watch = sys.getprofile()
-    sys.setprofile(None)
-    try:
-        yield
-    finally:
-        sys.setprofile(watch)
-
-
-_known: dict[tuple[Any, ...], Any] = {}
-
-
-def run_once(
-    run: Callable[[Any, tuple[Any, ...], Mapping[str, Any]], Any],
-    answer: Any,
-    arguments: Mapping[str, Any],
-) -> Any:
-    """run(kernel, constants, arguments); what our own kernels give is kept, as they are asked for
-    again and again to tell mistakes apart. A slip in PyTorch needs no run."""
-    if isinstance(answer, InTorch):
-        return answer(arguments)
-    if not isinstance(answer, Slipped):
-        with unwatched(answer):
-            return run(answer, (), arguments)
-    plain = (_plain(x) for x in arguments.values())
-    key = (run.__name__, answer.kernel.fn.__name__, answer.constants, *plain)
-    if key not in _known:
-        try:
-            with unwatched(answer.kernel):
-                _known[key] = run(answer.kernel, answer.constants, arguments)
-        except Rejected as error:
-            _known[key] = error
-    if isinstance(_known[key], Rejected):
-        error = _known[key]
-        raise Rejected(error.cause, str(error), error.where)
-    return tuple(x.clone() for x in _known[key])
-
-
-def _plain(x: Any) -> Any:
-    if not isinstance(x, Tensor):
-        return x
-    return str(x.dtype), tuple(x.shape), x.contiguous().numpy().tobytes()

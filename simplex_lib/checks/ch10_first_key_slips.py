@@ -32,7 +32,7 @@ class FirstKeySlip(InTorch):
     slip: str
     everywhere: bool = False
 
-    def __call__(self, arguments: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+    def __call__(self, arguments: Mapping[str, Any]) -> tuple[Tensor, ...]:
         """dk1 and dv1."""
         x, slip = read(arguments), self.slip
         weight = self.weight(arguments)
@@ -90,7 +90,7 @@ class FirstKeySlip(InTorch):
         dv1 = dv1 * (scale if slip == "scale in dv1" else 1)
         if slip == "dk1 and dv1 exchanged":
             dk1, dv1 = dv1, dk1
-        return comparable(dk1), comparable(dv1)
+        return comparable(arguments, dk1, dv1)
 
     def weight(self, arguments: Mapping[str, Any]) -> Tensor:
         """(i, j, k): how often the loops come to each of them."""

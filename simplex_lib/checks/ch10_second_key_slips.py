@@ -31,7 +31,7 @@ class SecondKeySlip(InTorch):
     slip: str
     everywhere: bool = False
 
-    def __call__(self, arguments: Mapping[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
+    def __call__(self, arguments: Mapping[str, Any]) -> tuple[Tensor, ...]:
         """dq, dk2 and dv2."""
         x, slip = read(arguments), self.slip
         w1, w2, scale = (arguments[name] for name in ("w1", "w2", "scale"))
@@ -113,7 +113,7 @@ class SecondKeySlip(InTorch):
             dq = dq * torch.nan
         if slip == "dq of even tiles only":
             dq = torch.where(odd[:, :, 0], torch.nan, dq)
-        return comparable(dq), comparable(dk2), comparable(dv2)
+        return comparable(arguments, dq, dk2, dv2)
 
     def weights(self, arguments: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
         """(i, j, k): what the loop comes to, and how often it counts in dk2 and dv2."""

@@ -138,6 +138,7 @@ def _check_kernel(kernel: Any, names: list[str]) -> None:
         raise Rejected(
             "not a kernel", "Your answer is a plain function. @triton.jit above it makes a kernel."
         )
+    _show_to_guard(kernel)
     takes = list(getattr(kernel, "arg_names", names))
     if len(takes) != len(names):
         raise Rejected(
@@ -145,7 +146,6 @@ def _check_kernel(kernel: Any, names: list[str]) -> None:
             f"Your kernel takes {len(takes)} arguments, and {len(names)} are passed: "
             f"{', '.join(names)}.",
         )
-    _show_to_guard(kernel)
 
 
 def _show_to_guard(kernel: Any) -> None:
