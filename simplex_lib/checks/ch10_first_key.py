@@ -132,7 +132,7 @@ WRONG = (
         "dv1 is right. Into dk1 goes dP, the gradient of the probabilities. The logits' own is "
         "dS = P · (dP − delta).",
     ),
-    _slip(
+    _kernel(
         "P in place of dS",
         "dv1 is right. Into dk1 go the probabilities P; it takes dS = P · (dP − delta).",
     ),

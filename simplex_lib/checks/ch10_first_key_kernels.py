@@ -87,6 +87,8 @@ def slipped_first_key(
             merged_dout = dout * v2
             dp = tl.dot(v1, tl.trans(merged_dout), input_precision="ieee")
             ds = p * (dp - delta)
+            if SLIP == "P in place of dS":
+                ds = p
             if SLIP == "P not transposed" or SLIP == "P and dS not transposed":
                 p = tl.trans(p)
             if SLIP == "dS not transposed" or SLIP == "P and dS not transposed":

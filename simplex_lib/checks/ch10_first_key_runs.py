@@ -45,7 +45,8 @@ def pair_inputs(draw: Draw, *, b: int, h: int, s: int, d: int, far: int) -> dict
         way = torch.tensor([-1.0, 1.0], dtype=torch.float64).repeat(s)[:s]
         way[0] = 0
         found["q"][..., 0] = way * far / SCALE
-        found["k1"][..., 0] = found["k2"][..., 0] = 1
+        for name in ("k1", "k2"):  # near 1, and not all alike: the sum of dS over all pairs is 0
+            found[name][..., 0] = 1 + found[name][..., 0] / 100
         found["dout"] /= 1000  # dk1 is as large as q, and so are its errors
     return {name: x.float().double() for name, x in found.items()}
 

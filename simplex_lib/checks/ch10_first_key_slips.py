@@ -82,10 +82,9 @@ class FirstKeySlip(InTorch):
         power = {"scale twice in dk1": 2, "scale forgotten in dk1": 0}.get(slip, 1)
         power = 0 if slip == "scale forgotten everywhere" else power
         in_dk1 = k2 * 0 + 1 if slip == "k2 forgotten in dk1" else k2
-        into_dk1 = p if slip == "P in place of dS" else ds
         into_dv1 = ds if slip == "dS in place of P" else p
         total = "bhijk,bhid,bhkd->bhjd"
-        dk1 = torch.einsum(total, weighed(into_dk1, weight), q, in_dk1) * scale**power
+        dk1 = torch.einsum(total, weighed(ds, weight), q, in_dk1) * scale**power
         dv1 = torch.einsum(total, weighed(into_dv1, weight), dout, in_dv1)
         dv1 = dv1 * (scale if slip == "scale in dv1" else 1)
         if slip == "dk1 and dv1 exchanged":

@@ -143,7 +143,7 @@ WRONG = (
         "dv2 is right. Into dq and dk2 goes dP, the gradient of the probabilities. The logits' "
         "own is dS = P · (dP − delta).",
     ),
-    _slip(
+    _kernel(
         "P in place of dS in dk2",
         "dq and dv2 are right. Into dk2 go the probabilities P; it takes dS = P · (dP − delta).",
     ),
@@ -191,6 +191,12 @@ WRONG = (
         "Your queries see second keys of their own tile that come after them: k ≤ i is missing.",
     ),
     _slip(
+        "future second keys of the text",
+        "Your queries see second keys of their own tile that come after them, as far as the text "
+        "goes: k ≤ i is missing.",
+        "future second keys",
+    ),
+    _slip(
         "window w1 + 1",
         "The first window holds one key too many: i − w1 < j, without equality, so that w1 = 1 "
         "leaves the query's own position alone.",
@@ -233,7 +239,7 @@ WRONG = (
     _kernel(
         "rows before the text seen",
         "It is right for ordinary logits. Rows k < 0 are not hidden: with k2 = 0 there, P is "
-        "exp(0 − lse), which is inf where lse is far below 0, and inf · 0 is NaN.",
+        "e^(−lse), which is inf where lse is far below 0, and inf · 0 is NaN.",
     ),
     _slip(
         "only k up to j",

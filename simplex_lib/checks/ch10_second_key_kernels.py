@@ -102,8 +102,10 @@ def slipped_second_key(
         dp = tl.dot(v2, tl.trans(merged_dout), input_precision="ieee")
         ds = p * (dp - delta)
         dv2 += tl.dot(p, merged_dout, input_precision="ieee")
-        dk2 += tl.dot(ds, merged, input_precision="ieee")
         dq += tl.dot(tl.trans(ds), k2, input_precision="ieee") * k1
+        if SLIP == "P in place of dS in dk2":
+            ds = p
+        dk2 += tl.dot(ds, merged, input_precision="ieee")
         if SLIP == "half-precision accumulators":
             dq = dq.to(tl.float16).to(tl.float32)
             dk2, dv2 = dk2.to(tl.float16).to(tl.float32), dv2.to(tl.float16).to(tl.float32)

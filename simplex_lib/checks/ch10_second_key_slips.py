@@ -46,6 +46,8 @@ class SecondKeySlip(InTorch):
             sees_j = sees_j & (i - j < w1 - 1)
         if slip == "first window missing":
             sees_j = i - j >= 0
+        if slip == "future second keys":
+            sees_k = i - k < w2
         if slip == "window w2 + 1":
             sees_k = (i - k >= 0) & (i - k <= w2)
         if slip == "window w2 - 1":
@@ -91,7 +93,6 @@ class SecondKeySlip(InTorch):
         dq = dq * scale ** (0 if slip in none else power)
         power = {"scale twice in dk2": 2, "scale forgotten in dk2": 0}.get(slip, 1)
         factor = scale ** (0 if slip in none else power)
-        into_dk2 = p if slip == "P in place of dS in dk2" else ds
         into_dv2 = ds if slip == "dS in place of P" else p
         in_dk2 = one if slip == "k1 forgotten in dk2" else k1
         in_dv2 = one if slip in ("v1 forgotten in dv2", "v1 forgotten") else v1
@@ -99,7 +100,7 @@ class SecondKeySlip(InTorch):
         dk2, dv2 = [], []
         for stage in (~odd, odd):
             total, part = "bhijk,bhid,bhjd->bhkd", weight * stage
-            dk2.append(torch.einsum(total, weighed(into_dk2, part), q, in_dk2) * factor)
+            dk2.append(torch.einsum(total, weighed(ds, part), q, in_dk2) * factor)
             dv2.append(torch.einsum(total, weighed(into_dv2, part), dout, in_dv2))
             dv2[-1] = dv2[-1] * (scale if slip == "scale in dv2" else 1)
 
