@@ -51,6 +51,7 @@ class Access(NamedTuple):
 class OutsideAccess(Exception):
     """A kernel asked for elements that are in no tensor it was given.
 
+    program: always three numbers; the message has as many as the grid has axes.
     tensor: the one in whose memory, or nearest to whose memory, they lie; "" if there is none.
     n_outside, n_asked: elements outside, and all that the mask lets through.
     """
@@ -63,12 +64,14 @@ class OutsideAccess(Exception):
         line: int,
         n_outside: int,
         n_asked: int,
+        axes: int = 3,
     ):
         self.program, self.kind, self.tensor, self.line = program, kind, tensor, line
         self.n_outside, self.n_asked = n_outside, n_asked
         verb = "reads" if kind == "load" else "writes"
+        who = program[0] if axes == 1 else program[:axes]
         super().__init__(
-            f"program {program} {verb} outside {tensor or 'every tensor'} in line {line}: "
+            f"program {who} {verb} outside {tensor or 'every tensor'} in line {line}: "
             f"{n_outside} of the {n_asked} elements it asks for."
         )
 
@@ -164,7 +167,7 @@ class _Tracer:
         self.masked_nan = masked_nan
         self.named = [_Memory(name, x) for name, x in tensors.items()]
         self.memories = list(self.named)
-        self.kernel, self.file = "", ""
+        self.kernel, self.file, self.grid = "", "", None
         self.do = {
             name: getattr(type(builder), f"create_{name}")
             for name in ("masked_load", "masked_store", "atomic_rmw", "atomic_cas")
@@ -173,6 +176,7 @@ class _Tracer:
     def run(self, run: Any, kernel: Any, *args: Any, **kwargs: Any) -> Any:
         self.launch += 1
         self.kernel, self.file = kernel.fn.__name__, kernel.fn.__code__.co_filename
+        self.grid = kwargs.get("grid")
         passed = dict(zip(kernel.arg_names, args, strict=False)) | kwargs
         self.memories = list(self.named)
         for name, x in passed.items():
@@ -217,7 +221,8 @@ class _Tracer:
             if n_outside == n_asked:
                 memory = min(self.memories, key=lambda m: m.distance(int(asked[0])))
             name, program = memory.name, self.builder.grid_idx
-            raise OutsideAccess(program, kind, name, self.line(), n_outside, n_asked)
+            counts = n_outside, n_asked
+            raise OutsideAccess(program, kind, name, self.line(), *counts, self.axes())
         elements = np.full(ptrs.shape, -1)
         elements[mask] = inside
         return memory.name, elements
@@ -228,6 +233,12 @@ class _Tracer:
         self.trace.accesses.append(
             Access(program, kind, name, line, elements, values, self.kernel, self.launch)
         )
+
+    def axes(self) -> int:
+        """Of the grid; where a function makes the grid, up to the last one that has programs."""
+        if isinstance(self.grid, tuple | list):
+            return len(self.grid)
+        return max((n for n, size in enumerate(self.builder.grid_dim, 1) if size > 1), default=1)
 
     def line(self) -> int:
         """The line of the kernel that is running, seen from here."""

@@ -40,8 +40,24 @@ def test_an_access_outside_is_stopped_and_the_interpreter_is_as_before():
         "x",
         3,
     )
+    assert str(caught.value).startswith("program 2 reads outside x in line ")
     transpose_kernel[(2,)](x, out, 2, 3, 1, COLUMNS=4)
     assert torch.equal(out, x.T)
+
+
+@pytest.mark.parametrize(
+    ("grid", "words"),
+    [
+        ((3,), "program 2 "),
+        ((3, 1), "program (2, 0) "),
+        ((3, 1, 1), "program (2, 0, 0) "),
+        (lambda _: (3,), "program 2 "),
+    ],
+)
+def test_a_program_is_named_by_as_many_numbers_as_the_grid_has_axes(grid, words):
+    with pytest.raises(OutsideAccess) as caught, tracing():
+        transpose_kernel[grid](torch.randn(2, 3), torch.zeros(3, 2), 2, 3, 1, COLUMNS=4)
+    assert str(caught.value).startswith(words) and caught.value.program == (2, 0, 0)
 
 
 def test_it_sees_the_kernels_of_the_library_and_changes_no_bit():
