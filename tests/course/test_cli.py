@@ -146,7 +146,7 @@ ROW |= dict(alternatives=1, alternatives_pass=1)
     [({}, 0), (dict(named=4), 1), (dict(stub_fails=False), 1), (dict(alternatives_pass=0), 1)],
 )
 def test_audit_prints_json_alone_and_exits_by_what_is_proven(monkeypatch, change, code):
-    monkeypatch.setattr(checks, "audit", lambda: [ROW | change])
+    monkeypatch.setattr(checks, "audit", lambda ids: [ROW | change])
     result = simplex("audit", "--json")
     assert json.loads(result.output) == [ROW | change] and result.exit_code == code
     table = simplex("audit")
@@ -229,3 +229,11 @@ def _answer(url, server):
         except (urllib.error.URLError, ConnectionError):
             time.sleep(0.25)
     raise AssertionError("no answer within a minute")
+
+
+def test_audit_of_chapters(monkeypatch):
+    asked = []
+    monkeypatch.setattr(checks, "audit", lambda ids: asked.extend(ids) or [ROW])
+    assert simplex("audit", "00", "--json").exit_code == 0 and asked == ["0.1"]
+    result = simplex("audit", "00", "17")
+    assert result.exit_code == 2 and "as 02; got 17" in result.output
