@@ -13,7 +13,7 @@ FILLS = {  # under letters in ink; cells that nobody computes are left empty
     True: ("#00000000", "#2a323d", "#444b56", "#1d5a38", "#8a4a1c"),
 }
 COLD, WARM = {False: "#f2f6fb", True: "#1c2733"}, {False: "#8fb8e6", True: "#2d6099"}
-LEGEND = "● now &nbsp;✓ done &nbsp;· to come &nbsp;× computed, masked"
+LEGEND = "● now &nbsp;✓ done &nbsp;· to come &nbsp;× computed, not used"
 
 
 class Titles(NamedTuple):

@@ -161,7 +161,9 @@ def loop_payload(
         lse=run.lse[query],
         true_out=true_out[query],
         true_lse=true_lse[query],
-        map=_pair_map(steps, step, query) if kernel == "trilinear" else _key_map(steps, step),
+        map=_pair_map(steps, step, query)
+        if kernel == "trilinear"
+        else _key_map(steps, step, query // TILE * TILE),
         pairs=sum(seen),
         read=sum(seen[:step]),
     )
@@ -225,14 +227,14 @@ def _definition(kernel: Kernel, inputs: Inputs) -> tuple[list[list[float]], list
     return out[0, 0].tolist(), lse[0, 0].tolist()
 
 
-def _key_map(steps: list[Step], step: int) -> list[list[Fate]]:
-    """(rows of the tile, keys)."""
+def _key_map(steps: list[Step], step: int, first: int) -> list[list[Fate]]:
+    """(rows of the tile, keys); what is computed for a row behind the end is never stored."""
     found: list[list[Fate]] = [["off"] * S for _ in range(TILE)]
     for n, one in enumerate(steps[1:], start=1):
         for r, logits in enumerate(one.tile):
             for j, logit in zip(one.keys, logits, strict=True):
                 if j < S:
-                    found[r][j] = _fate(n, step, logit is not None)
+                    found[r][j] = _fate(n, step, first + r < S and logit is not None)
     return found
 
 
@@ -248,7 +250,7 @@ def _pair_map(steps: list[Step], step: int, query: int) -> list[list[Fate]]:
 
 
 def _fate(n: int, step: int, seen: bool) -> Fate:
-    """skipped: computed and masked, or going to be."""
+    """skipped: computed and not used, since masked or of no query."""
     if not seen:
         return "skipped" if n <= step else "off"
     return "now" if n == step else "done" if n < step else "wait"

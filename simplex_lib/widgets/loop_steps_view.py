@@ -145,7 +145,7 @@ def _legends(p: LoopPayload, colour: dict[str, str]) -> list[str]:
     return [
         "",
         "",
-        f"{sign('━', 'query')} m {sign('●', 'key')} largest logit",
+        f"{sign('━', 'query')} m {sign('●', 'key')} largest logit {sign('○', 'key')} to come",
         f"{sign('━', 'query')} l" + (f" {sign('╌✕', 'faint')} no rescale" if wrong else ""),
         f"{sign('■', 'out')} now {wrong}━ final",
     ]
@@ -176,7 +176,7 @@ def _draw_map(fig: Any, p: LoopPayload, dark: bool) -> None:
     last, fills = len(looks.FATES) - 1, looks.FILLS[dark]
     map_.colorscale = [[n / last, fill] for n, fill in enumerate(fills)]
     first = [str(j) for j in range(S)] if p.pairs_of_keys else looks.row_names(p)
-    words = dict(off="not computed", wait="to come", skipped="computed, masked", done="done",
+    words = dict(off="not computed", wait="to come", skipped="computed, not used", done="done",
                  now="this step")  # fmt: skip
     where = "pair ({}, {})" if p.pairs_of_keys else "{}, key {}"
     map_.customdata = [

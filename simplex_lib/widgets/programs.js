@@ -103,7 +103,11 @@ function render({ model, el }) {
     if (key !== text) {
       text = key;
       source.innerHTML = code.lines
-        .map((x, n) => `<div><i></i><span>${n + 1}</span><code>${escape(x) || " "}</code></div>`)
+        .map((x, n) => {
+          const hang = x.search(/\S|$/) + 4; // a long line goes on under itself
+          const style = `padding-left: ${hang}ch; text-indent: -${hang}ch`;
+          return `<div><i></i><span>${n + 1}</span><code style="${style}">${escape(x) || " "}</code></div>`;
+        })
         .join("");
       source.scrollTo(0, 0);
     }

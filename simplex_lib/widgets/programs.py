@@ -8,6 +8,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from simplex_lib.errors import kind as kind_of
+from simplex_lib.errors import require_choice
 from simplex_lib.widgets import programs_view as view
 from simplex_lib.widgets.frame import Widget
 from simplex_lib.widgets.programs_cells import (
@@ -18,7 +20,7 @@ from simplex_lib.widgets.programs_cells import (
     payload_choices,
     programs_payload,
 )
-from simplex_lib.widgets.programs_recording import Recording, record, recorded
+from simplex_lib.widgets.programs_recording import PRESETS, Recording, record, recorded
 from simplex_lib.widgets.programs_view import OWN
 from simplex_lib.widgets.programs_words import table_of
 
@@ -33,6 +35,7 @@ def step_programs(
     *,
     show: Show = "one program",
     element: str = "",
+    presets: Sequence[str] | None = None,
     kernel: Any = None,
     grid: Sequence[int] | None = None,
     arguments: Mapping[str, Any] | None = None,
@@ -47,6 +50,7 @@ def step_programs(
         access: 0 for the whole program, n for its n-th load or store.
         show: "one program", or "all programs": who stores an element, or how many load it.
         element: one to ask about, as in "dk2[12, 3]".
+        presets: those that the menu offers. None: all, or none of them beside a kernel.
         kernel: a function with @triton.jit to run and record in place of a preset.
         grid: how many programs it has, one to three numbers, up to 64 in all.
         arguments: of the kernel, in order; tensors, of 4,096 elements at most, under the names
@@ -60,10 +64,25 @@ def step_programs(
         raise ValueError("kernel must come with its grid and its arguments.")
     else:
         own, preset = record(kernel, grid, arguments), OWN
+    offered = _offered(presets, () if own else tuple(PRESETS))
+    if not own:
+        require_choice("preset", preset, offered)
     if program is None:
         program = FIRST.get(preset, 0)
     choices = dict(preset=preset, program=program, access=access, show=show, element=element)
-    return Programs(own, **choices)
+    return Programs(own, offered, **choices)
+
+
+def _offered(presets: Any, usual: tuple[str, ...]) -> tuple[str, ...]:
+    if presets is None:
+        return usual
+    if isinstance(presets, str) or not isinstance(presets, Sequence) or not presets:
+        names = ", ".join(map(repr, PRESETS))
+        got = kind_of(presets)
+        raise ValueError(f"presets must be some of {names}, in a tuple; got {got}.")
+    for name in presets:
+        require_choice("presets", name, tuple(PRESETS))
+    return tuple(presets)
 
 
 class Programs(Widget):
@@ -74,16 +93,20 @@ class Programs(Widget):
     )
     lines = 4
 
-    def __init__(self, own: Recording | None, **choices: Any) -> None:
-        self.own = own
+    def __init__(
+        self, own: Recording | None, offered: Sequence[str] = tuple(PRESETS), **choices: Any
+    ) -> None:
+        self.own, self.offered = own, tuple(offered)
         super().__init__(**choices)
 
     def payload(self, **choices: Any) -> ProgramsPayload:
         return programs_payload(self._recording(choices), **payload_choices(choices))
 
     def _recording(self, choices: Mapping[str, Any]) -> Recording:
-        own = choices["preset"] == OWN and self.own is not None
-        return self.own if own else recorded(choices["preset"])  # type: ignore[return-value]
+        if choices["preset"] == OWN and self.own is not None:
+            return self.own
+        require_choice("preset", choices["preset"], self.offered)
+        return recorded(choices["preset"])
 
     def change(self, **choices: Any) -> None:
         """Another kernel starts anew; a program or an access is shown alone.
@@ -108,15 +131,20 @@ class Programs(Widget):
         return table_of(self.seen)
 
     def controls(self) -> dict[str, Any]:
-        own = "" if self.own is None else self.own.kernel
-        return view.controls(self.seen, self.choices["preset"], own, self.choices["element"])
+        menu = [(PRESETS[name], name) for name in self.offered]
+        if self.own is not None:
+            menu.insert(0, (self.own.kernel, OWN))
+        return view.controls(self.seen, self.choices["preset"], menu, self.choices["element"])
 
     def rows(self, controls: dict[str, Any]) -> list[list[Any]]:
         named = list(controls.values())
-        return [named[:2], named[2:]]
+        menu = len(controls["preset"].options) > 1  # one kernel needs none
+        self.id_label = view.id_label(self.seen)
+        return [named[:2] if menu else named[1:2], [named[2], self.id_label, *named[3:]]]
 
     def adapt(self, controls: dict[str, Any]) -> None:
         view.fit(controls, self.seen)
+        self.id_label.value = view.id_text(self.seen)
 
     def picture(self) -> Any:
         return view.picture()

@@ -6,8 +6,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from simplex_lib.widgets.kit import WIDTH, fit_slider
-from simplex_lib.widgets.programs_cells import SHOWN, Area, Grid, ProgramsPayload, shape_text
-from simplex_lib.widgets.programs_recording import PRESETS
+from simplex_lib.widgets.programs_cells import (
+    SHOWN,
+    Area,
+    Grid,
+    ProgramsPayload,
+    shape_text,
+    short_name,
+)
 from simplex_lib.widgets.programs_words import program_name
 
 OWN = "your own kernel"
@@ -142,16 +148,16 @@ def _drawn(grid: Grid, cell: int) -> dict[str, Any]:
     )  # fmt: skip
 
 
-def controls(p: ProgramsPayload, preset: str, own: str, element: str) -> dict[str, Any]:
-    """own: the name of a kernel that is no preset; \"\" if there is none."""
+def controls(
+    p: ProgramsPayload, preset: str, menu: list[tuple[str, str]], element: str
+) -> dict[str, Any]:
+    """menu: of kernels, words and names."""
     import ipywidgets
 
     style = dict(description_width="initial")
-    names = [(words, name) for name, words in PRESETS.items()]
-    names = [(own, OWN), *names] if own else names
     found = dict(
         preset=ipywidgets.Dropdown(
-            options=names, value=preset, description="kernel", style=style,
+            options=menu, value=preset, description="kernel", style=style,
             layout=dict(width="350px"),
         ),
         show=ipywidgets.Dropdown(
@@ -159,8 +165,8 @@ def controls(p: ProgramsPayload, preset: str, own: str, element: str) -> dict[st
             layout=dict(width="180px", margin="2px 2px 2px 14px"),
         ),
         program=ipywidgets.IntSlider(
-            p.program, min=0, max=1000, description="program", style=style,
-            layout=dict(width="206px"),
+            p.program, min=0, max=1000, description="program", readout=False, style=style,
+            layout=dict(width="172px"),
         ),
         access=ipywidgets.IntSlider(
             p.access, min=0, max=1000, description="access", style=style,
@@ -183,6 +189,18 @@ def fit(found: dict[str, Any], p: ProgramsPayload) -> None:
         slider.max = max(slider.max, size - 1)
         slider.value = getattr(p, name)
         fit_slider(slider, size)
+
+
+def id_text(p: ProgramsPayload) -> str:
+    """Beside the slider: 2, or (1, 0) in a grid of two axes."""
+    short = short_name(p.recording, p.program)
+    return f"({short.replace(',', ', ')})" if "," in short else short
+
+
+def id_label(p: ProgramsPayload) -> Any:
+    import ipywidgets
+
+    return ipywidgets.Label(id_text(p), layout=dict(width="52px"))
 
 
 @cache

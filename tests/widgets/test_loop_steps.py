@@ -170,6 +170,13 @@ def test_maps_follow_the_steps(kernel, query):
     assert p.read == p.pairs and len(set(SIGNS.values())) == len(SIGNS)
 
 
+def test_a_row_of_no_query_is_computed_and_not_used():
+    p = loop_payload("dot product", query=9, step=2)
+    assert p.queries[3] is None
+    assert p.map[3] == ["skipped"] * 8 + ["off"] * 3
+    assert p.map[2] == ["done"] * 4 + ["now"] * 4 + ["wait"] * 3
+
+
 def test_the_tile_shows_masked_cells_in_words():
     assert tile_text(loop_payload("trilinear", step=1))[1:] == [["−∞"] * 4] * 3
     text = tile_text(loop_payload("dot product", step=3))

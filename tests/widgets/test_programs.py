@@ -309,6 +309,9 @@ def test_tables():
         (dict(element=3), r"element must be a text such as 'x\[3\]'; got int 3"),
         (dict(grid=(3,)), "grid and arguments belong to a kernel; got no kernel"),
         (dict(kernel=len), "kernel must come with its grid and its arguments"),
+        (dict(presets="vector"), "presets must be some of 'vector', .*, in a tuple; got str"),
+        (dict(presets=()), "presets must be some of 'vector', .*, in a tuple; got"),
+        (dict(presets=("sum",)), "presets must be one of 'vector', .*; got 'sum'"),
     ],
 )  # fmt: skip
 def test_errors_name_the_argument(change, message):
@@ -387,6 +390,30 @@ def test_another_kernel_starts_anew():
     assert widget.choices["show"] == "one program" == controls["show"].value
 
 
+def test_the_menu_offers_what_it_is_given():
+    widget = step_programs("matmul", presets=("vector", "matmul"))
+    widget.live()
+    controls = widget._view.controls
+    assert [name for _, name in controls["preset"].options] == ["vector", "matmul"]
+    with pytest.raises(ValueError, match="preset must be one of 'vector', 'matmul'; got 'dkv'"):
+        widget.change(preset="dkv")
+    assert widget.choices["preset"] == "matmul"
+    with pytest.raises(ValueError, match="preset must be one of 'matmul'; got 'vector'"):
+        step_programs(presets=["matmul"])
+
+
+def test_the_slider_says_the_programs_name():
+    widget = step_programs("matmul", 6)
+    widget.live()
+    assert widget.id_label.value == "(2, 0)" and widget.sentence.startswith("Program (2, 0) loads")
+    widget._view.controls["program"].value = 1
+    assert widget.id_label.value == "(0, 1)"
+    widget.change(preset="even odd", program=2)
+    assert widget.id_label.value == "b0"
+    widget.change(preset="vector", program=2)
+    assert widget.id_label.value == "2"
+
+
 @pytest.mark.parametrize("preset", ["vector", "trilinear", "race"])
 def test_still_form(preset):
     widget = step_programs(preset, access=2)
@@ -411,8 +438,12 @@ def test_a_kernel_of_ones_own():
     widget.change(program=1)
     assert "3 of the 4 lanes are masked" in widget.sentence
     widget.live()
+    assert [len(row.children) for row in widget._view.box.children[1:3]] == [1, 4]  # no menu
+    more = dict(presets=["race"], kernel=add_kernel, grid=(2,))
+    widget = step_programs(**more, arguments=tensors | dict(n=5, BLOCK=4))
+    widget.live()
     controls = widget._view.controls
-    assert dict(controls["preset"].options)["add_kernel"] == controls["preset"].value
+    assert controls["preset"].options[0] == ("add_kernel", controls["preset"].value)
     controls["preset"].value = "race"
     controls["preset"].value = "your own kernel"
     assert widget.seen.recording.kernel == "add_kernel"
