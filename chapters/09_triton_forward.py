@@ -70,11 +70,9 @@ import math
 import textwrap
 import warnings
 
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
-
 from simplex_lib.attention import trilinear_attention
 from simplex_lib.data import load
+from simplex_lib.traffic import Traffic
 from simplex_lib.triton_mode import triton_mode
 from simplex_lib.triton_trace import OutsideAccess, tracing
 from simplex_lib.widgets import step_loop, step_programs
@@ -83,6 +81,9 @@ mode = triton_mode()
 device = "cuda" if mode == "gpu" else "cpu"  # where the tensors of a kernel must lie
 warnings.filterwarnings("ignore", "Triton kernels run in")  # said by the library; said here now
 print("kernels here are", "compiled" if mode == "gpu" else "interpreted")
+not_seen = "Nobody sees into a compiled kernel. Start the course with TRITON_INTERPRET=1 for this."
+if mode == "gpu":
+    print("Started with TRITON_INTERPRET=1, the course interprets them, and its checks see more.")
 
 # %% [markdown]
 r"""
@@ -93,36 +94,23 @@ An operation of PyTorch reads its inputs from memory, computes, and writes its r
 
 
 # %%
-class Traffic(TorchDispatchMode):
-    """Bytes that each operation reads and writes. Views make no new memory and move nothing."""
-
-    def __init__(self):
-        super().__init__()
-        self.moved = []
-
-    def __torch_dispatch__(self, operation, types, given=(), options=None):
-        made = operation(*given, **(options or {}))
-        old, new = ([x for x in tree_leaves(y) if torch.is_tensor(x)] for y in (given, made))
-        if {x.data_ptr() for x in new}.isdisjoint(x.data_ptr() for x in old):
-            self.moved.append((str(operation), sum(x.nbytes for x in old + new)))
-        return made
-
-
 generator = torch.Generator().manual_seed(0)
 x = torch.randn(5, 1, 1, 64, 16, generator=generator)
-with Traffic() as traffic:
+with Traffic() as traffic:  # notes what each operation reads and writes; views move nothing
     trilinear_attention(*x)
-for name, moved in traffic.moved:
-    if moved > 1e6:
-        print(f"{name:28}{moved / 1e6:6.1f} MB")
-reference = sum(moved for _, moved in traffic.moved)
+for name, sizes in traffic.moved:
+    if sum(sizes) > 1e6:
+        print(f"{name:28}{sum(sizes) / 1e6:6.1f} MB")
+for name, size in (("the cube", 4 * 64**3), ("a quarter of it", 64**3)):
+    times = traffic.times(size)
+    print(f"{name}: {times} times, {times * size / 1e6:.1f} MB")
 ends = 6 * 64 * 16 * 4 + 64 * 4  # q, k1, k2, v1, v2, out, and lse
-print(f"all operations {reference / 1e6:.1f} MB; inputs and results {ends / 1e3:.1f} kB")
-assert reference > 100 * ends  # how many operations there are depends a little on PyTorch
+print(f"all operations {traffic.total / 1e6:.1f} MB; inputs and results {ends / 1e3:.1f} kB")
+assert traffic.total > 100 * ends  # how many operations there are depends a little on PyTorch
 
 # %% [markdown]
 r"""
-Logits, scale, mask, softmax: the cube goes out or comes in eleven times, 14 MB in all. What the caller gives and gets is 25 kB, 570 times less.
+Logits, scale, mask, softmax: the cube goes out or comes in eleven times. Tensors of a quarter of its size come by eight times: its mask, one byte for each number, and the tables of merged queries and merged values, $64^2$ vectors of 16 numbers. With what is small it makes 14 MB. What the caller gives and gets is 25 kB, 570 times less.
 """
 
 # %% tags=["predict"]
@@ -131,9 +119,9 @@ predict(
     {
         "570 times, as before": "Both sides grow, but not alike. The cube has s³ numbers, inputs and results s · d.",
         "About 9,000 times": "16 · 570 would be right for a table of s² logits. This is a cube.",
-        "About 146,000 times": (
+        "About 130,000 times": (
             "right",
-            "The cube grows by 16³ = 4,096, the inputs by 16, their ratio by 256. And 256 · 570 is 146,000.",
+            "The cube grows by 16³ = 4,096, the inputs by 16, their ratio by 256. And 256 · 570 would be 146,000 if all of it were the cube. The smaller tables grow less.",
         ),
         "About 2.3 million times": "That is 4,096 · 570. The inputs have grown as well, by 16.",
     },
@@ -141,7 +129,7 @@ predict(
 
 # %% [markdown]
 r"""
-Why this matters more on a GPU than anywhere else: its arithmetic has outrun its memory. By the maker's figures an H100 does 989 trillion operations a second in 16-bit matrix products, and its memory delivers 3.35 trillion bytes. That makes **295 multiply-adds in the time it takes to fetch one 16-bit number**. A chain of operations that each do one thing to a number leaves the chip idle.
+Why this matters more on a GPU than anywhere else: its arithmetic has outrun its memory. By the maker's figures an H100 does 989 trillion operations a second in 16-bit matrix products, and its memory delivers 3.35 trillion bytes. That is $989 / 3.35 = 295$ operations for each byte. A 16-bit number has two bytes, and a multiply-add is two operations. So the chip can do **295 multiply-adds in the time it takes to fetch one 16-bit number**. A chain of operations that each do one thing to a number leaves the chip idle.
 
 The way out is to fetch a number once and do all that is to be done with it. Here is the library's kernel, which this chapter leads to, with every load and store counted (`tracing` notes them, in the interpreter):
 """
@@ -154,13 +142,17 @@ if mode == "interpreter":
             trilinear_attention(*x)
         with tracing() as trace:
             trilinear_attention(*x, impl="triton")
-        chain = sum(moved for _, moved in traffic.moved)
         kernel = sum(4 * (access.elements >= 0).sum() for access in trace.accesses)
-        print(f"s = {s:3}   operations {chain / 1e6:6.1f} MB   one kernel {kernel / 1e6:.3f} MB")
+        moved = f"operations {traffic.total / 1e6:6.1f} MB   one kernel {kernel / 1e6:.3f} MB"
+        print(f"s = {s:3}   {moved}")
+else:
+    print(not_seen)
 
 # %% [markdown]
 r"""
-Twice the length costs the chain eight times the bytes and the kernel twice: it reads each input and writes each result once. (That is its best case, a text that fits into one tile. Longer texts read keys once for each tile of queries.) What it does in between stays on the chip. On a real H100, for one head with 1,024 tokens in bfloat16, gradients included:
+Twice the length costs the chain seven to eight times the bytes, nearer to eight the longer the text. It costs the kernel twice the bytes: each input is read once and each result written once. (That is its best case, a text so short that all its queries are dealt with together. In longer ones they are dealt with in groups, and each group reads the keys again.) What it does in between stays on the chip.
+
+A cube that is never written needs no room either. That is another count, not of bytes that move but of the most that is held at one time. On a real H100, for one head with 1,024 tokens in bfloat16, gradients included:
 """
 
 # %%
@@ -173,7 +165,7 @@ print(f"memory beyond the inputs, kernels:    {held['kernel'] / 1e6:5.1f} MB")
 
 # %% [markdown]
 r"""
-That is the goal. Now from zero.
+Fewer bytes to move, and next to none to hold: that is the goal of this chapter and the next. Now from zero.
 
 ## A program and its number
 
@@ -213,7 +205,7 @@ Six new things in five lines:
 * A tensor that is passed arrives as a **pointer**, the place of its first number. The kernel knows no shape: not how long `x` is, nor that it ends.
 * `tl.program_id(0)` is the program's number, and `tl.arange(0, BLOCK)` the block 0, 1, 2, 3. So `at` is a block of four places, and in program 2 it is 8, 9, 10, 11.
 * `tl.load` fetches a whole block onto the chip, `x * x` works on all of it at once, `tl.store` writes it back. There is no loop over the four: a GPU does them side by side.
-* `BLOCK: tl.constexpr` is a number that must be known when the kernel is compiled, since blocks live in the registers of the chip. Blocks have a power of two as length.
+* `BLOCK: tl.constexpr` is a number that must be known when the kernel is compiled, since blocks live in *registers*, the small memory inside a processor that arithmetic works on, and these are dealt out when a kernel is compiled. Blocks have a power of two as length.
 * `[(3,)]` is the **grid**: how many programs. A kernel returns nothing; it writes into what it was given.
 
 If you lose track, put `print(at)` into a kernel: the interpreter then prints the block of each program.
@@ -275,10 +267,12 @@ if mode == "interpreter":
             square_kernel[(2,)](memory[:7], out, BLOCK=4)
     except OutsideAccess as error:
         print("seen:", error)
+else:
+    print(not_seen)
 
 # %% [markdown]
 r"""
-The checks of this chapter run your kernels in the same way, and stop them *before* the access. The cure is a **mask**, one True or False for each place: where it is False nothing is read and nothing written.
+The checks of this chapter run your kernels in the same way, and stop them *before* the access. The cure is a **mask**, one True or False for each place: where it is False nothing is read and nothing written. The four seats of a block are called its **lanes**:
 
 | program 1 | lane 0 | lane 1 | lane 2 | lane 3 |
 |:--|:-:|:-:|:-:|:-:|
@@ -311,7 +305,7 @@ Here is the same kernel at work on 42 numbers, in blocks of 16. On the picture, 
 # %%
 numbers = dict(x=torch.arange(42.0), out=torch.zeros(42), n=42, BLOCK=16)
 mine = dict(kernel=masked_square_kernel, grid=(3,), arguments=numbers)
-step_programs(program=2, **mine) if mode == "interpreter" else step_programs("vector", program=2)
+step_programs(program=2, **mine) if mode == "interpreter" else print(not_seen)
 
 # %% [markdown]
 r"""
@@ -390,7 +384,7 @@ predict(
             "The strides of x.T are (1, 5): 3 · 1 + 1 · 5 = 8. And x.T[3, 1] is x[1, 3] = 8.",
         ),
         "16": "3 · 5 + 1 takes the strides of x for x.T. It lies outside: x has 15 numbers.",
-        "32": "8 places of four bytes. Adding to a pointer counts elements; Triton knows their size.",
+        "64": "8 places of eight bytes, which is what these integers take. Adding to a pointer counts elements; Triton knows their size.",
     },
 )
 
@@ -485,7 +479,7 @@ This kernel is already *fused*: in PyTorch a stable softmax by hand is five oper
 
 A table of products, $c_{rk} = a_r\, b_k$, of 36 numbers $a$ and 40 numbers $b$. One by one, each of the 1,440 products fetches two numbers: 2,880 loads. But a program that owns a **tile** of 16 by 16 products needs only 16 numbers of $a$ and 16 of $b$, and makes 256 products of them. There are 3 by 3 such tiles, so each $a$ and each $b$ is loaded three times: 228 loads in all. Tiles are there to share what is fetched.
 
-The grid has two axes now: `tl.program_id(0)` is the tile's row, `tl.program_id(1)` its column.
+The grid has two axes now: `tl.program_id(0)` is the tile's row, `tl.program_id(1)` its column, and a program has two numbers, as (2, 0). Three axes are the most. A trace always notes three numbers, 0 for an axis that the grid does not have: program 1 of the vectors above is (1, 0, 0) there.
 """
 
 
@@ -513,15 +507,42 @@ Its nine programs, one after the other. **Which of them load `a[0]`? Click on it
 
 # %%
 mine = dict(kernel=outer_kernel, grid=(3, 3), arguments=tables)
-step_programs(program=4, **mine) if mode == "interpreter" else step_programs("matmul")
+step_programs(program=4, **mine) if mode == "interpreter" else print(not_seen)
 
 # %% [markdown]
 r"""
 You should have seen three: (0, 0), (0, 1) and (0, 2), one for each tile in that row. At the edges 4 of 16 rows are left, and 8 of 16 columns.
 
+## A loop in a kernel
+
+A row may be longer than any block. Then one program walks along it in steps, and keeps what it has so far in an **accumulator**. The numbers 1 to 100, summed in blocks of 16:
+"""
+
+
+# %%
+@triton.jit
+def sum_kernel(x_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    acc = tl.zeros((BLOCK,), tl.float32)
+    for start in range(0, n, BLOCK):
+        at = start + tl.arange(0, BLOCK)
+        acc += tl.load(x_ptr + at, mask=at < n, other=0.0)
+    tl.store(out_ptr, tl.sum(acc, 0))
+
+
+out = torch.zeros(1, device=device)
+sum_kernel[(1,)](torch.arange(1.0, 101.0, device=device), out, 100, BLOCK=16)
+print(out.item())
+assert out.item() == 100 * 101 / 2
+
+# %% [markdown]
+r"""
+* `tl.zeros((BLOCK,), tl.float32)` makes a block of zeros on the chip, and `tl.full` a block of any number. A variable that goes through a loop must keep its shape and its dtype; so the accumulator is float32 from the start.
+* A plain `range` will do, and its ends may be numbers that the kernel is given or has computed. (In published kernels you will meet `tl.range`: the same loop, with hints for the compiler.) But the ends of `tl.arange` must be known when the kernel is compiled: not `tl.arange(start, start + BLOCK)`.
+* Seven steps, and each lane has summed every sixteenth number. The lanes are brought together once, behind the loop.
+
 ## Matrix products, and tl.dot
 
-In a matrix product $C = AB$, number (r, c) of $C$ needs the whole row r of $A$ and the whole column c of $B$. The tiles are as before, and one thing is new: a program walks along the inner axis in steps. In each step it loads a tile of $A$ and a tile of $B$ and adds their product to an **accumulator**, which stays on the chip until the end.
+In a matrix product $C = AB$, number (r, c) of $C$ needs the whole row r of $A$ and the whole column c of $B$. The tiles are as before, and one thing is new: a program walks along the inner axis in steps. In each step it loads a tile of $A$ and a tile of $B$ and adds their product to an accumulator, a tile as well, which stays on the chip until the end.
 """
 
 # %% tags=["predict"]
@@ -544,9 +565,9 @@ The inner axis has an end too. If it has 20 places and a step takes 16, the seco
 
 `tl.dot(a, b)` multiplies two tiles, on a GPU in its matrix units, the *tensor cores*. It has three rules:
 
-* Each side of a tile has at least 16 numbers, and both factors have the same dtype.
+* Both factors have the same dtype, and the inner axis at least 16 numbers. (Older versions of Triton asked it of all sides; now smaller outer sides are padded. We keep to 16 everywhere.)
 * Products of 16-bit factors are summed in **float32**, and the accumulator should be float32 too.
-* Factors of float32 are rounded on a GPU to 10 bits (TF32) if nobody objects. `input_precision="ieee"` objects.
+* Factors of float32 are rounded on a GPU to 11 significant bits (TF32), as many as a float16 has, if nobody objects. `input_precision="ieee"` objects.
 
 The second rule deserves a question.
 """
@@ -624,36 +645,7 @@ check("9.3", matmul_kernel)
 
 # %% [markdown]
 r"""
-When you have it, choose "a matrix product in tiles" in the last widget, and go through its nine programs.
-"""
-
-# %% [markdown]
-r"""
-## Two settings that change no number
-
-Kernels are launched with two more settings, and you will meet them in every listing: `square_kernel[(3,)](x, out, BLOCK=4, num_warps=4, num_stages=2)`. On a CPU there is nothing to see; the interpreter accepts and ignores them. They say how a program is laid out on the chip.
-
-* **num_warps.** NVIDIA's GPUs work in *warps* of 32 threads that move in step. A program with 4 warps has 128 threads, and its blocks are dealt out to them. (Whoever knows CUDA: a program is a thread block. Triton does not show its threads.) Few warps, and each thread has much to hold; many, and they wait for each other where numbers must be brought together, as in a `tl.max`.
-* **num_stages.** A load takes long. With 2 stages the compiler fetches the tiles of the next step while it computes this one; with 3, of the next two. Each stage needs its own room on the chip.
-"""
-
-# %% tags=["predict"]
-predict(
-    "An accumulator of 64 rows and 128 columns in float32, in a program of 4 warps. How many of its numbers does each thread hold?",
-    {
-        "64": (
-            "right",
-            "8,192 numbers over 128 threads. A thread of such a GPU has at most 255 registers, for accumulator, factors and addresses together; what does not fit is *spilled* to memory, and the kernel crawls.",
-        ),
-        "2,048": "That is what each warp holds: 8,192 / 4. A warp has 32 threads.",
-        "256": "That would be one warp alone, 32 threads.",
-        "8,192, each thread has a copy": "Then 128 threads would do the same work 128 times. A block is dealt out.",
-    },
-)
-
-# %% [markdown]
-r"""
-Listing 1 of the 2-simplicial paper, which exercise 9.5 follows, takes tiles of 64 queries and 32 keys, 4 warps and 1 stage. How such numbers are found is chapter 11.
+When you have it, put `step_programs("matmul", presets=["matmul"])` into a cell of your own, and go through the nine programs of such a kernel: which of them load the same row of A?
 
 ## Interpreted and compiled
 
@@ -667,7 +659,7 @@ The interpreter runs the same source with NumPy. Where it agrees with a GPU and 
 | a masked lane without `other` | 0 | undefined |
 | bfloat16 | **wrong, and no error** | right |
 | `input_precision` | ignored, float32 keeps all its bits | counts |
-| `tl.dot` of small tiles | accepted | refused below 16 |
+| `tl.dot` with an inner axis below 16 | accepted | refused |
 | a variable that changes its shape or dtype in a loop | accepted | refused |
 | time | says nothing | the point of it all |
 
@@ -728,7 +720,7 @@ if mode == "interpreter":
 
 # %% [markdown]
 r"""
-So: right numbers in the interpreter prove the arithmetic and the indices, for the sizes you tried. They prove nothing about races, bfloat16 or speed. The library's kernels were therefore tested on an H100 as well, and chapter 10 shows a race that was recorded there.
+So: right numbers in the interpreter prove the arithmetic and the indices, for the sizes you tried. They prove nothing about races, bfloat16 or speed. Where you have a GPU, use both: started with `TRITON_INTERPRET=1` the course interprets, and its checks see every address, every store and every program; without it they run your kernel as compiled, and see the results. The library's kernels were therefore tested on an H100 as well, and chapter 10 shows a race that was recorded there.
 
 ## Attention in one program
 
@@ -744,6 +736,8 @@ You have all the parts. A program of attention owns a tile of queries, and walks
 | `logits.masked_fill(hidden, -inf)` | `tl.where(seen, logits, float("-inf"))` |
 | `logits.amax(-1)`, `p.sum(-1)` | `tl.max(logits, 1)`, `tl.sum(p, 1)` |
 | divide and return | divide once, then store out and lse |
+
+Four more names you will need: `tl.maximum(x, y)` and `tl.minimum(x, y)` compare two blocks lane by lane, or two numbers, where `tl.max` makes one number out of one block; `tl.log` is the natural logarithm; and `tl.cdiv(n, BLOCK)`, outside a kernel `triton.cdiv`, is n / BLOCK rounded up.
 
 Here runs the loop of the library's kernel, recorded in the interpreter: 11 tokens, tiles of 4 queries and 4 keys (the interpreter takes tiles that small). Its exponentials are powers of 2, for a reason that comes next; nothing else differs. It starts with query 9, before the first step. **Step through it, and before each step say whether m will move.** Then tick "also without rescale" and go through it again; at last choose the inputs with the largest logits first.
 """
@@ -776,7 +770,7 @@ r"""
 
 NVIDIA's GPUs have an instruction for $2^x$ and none for $e^x$. So kernels multiply the logits by $\log_2 e = 1.4427$ once and use `tl.exp2`, since $e^x = 2^{x \log_2 e}$. The weights do not change, nor does $l$; $m$ is then 1.4427 times as large. Take the example of chapter 01, with the logits 2, 1, 4, 1, where $m = 4$, $l = 1.235$ and lse $= 4 + \ln 1.235 = 4.211$. In base 2, $m = 5.771$, and
 
-$$\text{lse} = (m + \log_2 l) \cdot \ln 2 = (5.771 + 0.304) \cdot 0.693 = 4.211 .$$
+$$\text{lse} = (m + \log_2 l) \cdot \ln 2 = (5.771 + 0.304) \cdot 0.6931 = 4.211 .$$
 
 The library keeps base 2 inside and gives a natural lse to the outside. Mix the two, and it goes wrong without a sound:
 """
@@ -791,7 +785,7 @@ predict(
             "exp(4.211 − 5.982). All gradients would come out wrong, while every test of the output passes. The released package of the paper's authors did this: chapter 10.",
         ),
         "1.44, which is log2 e": "The factor sits on m alone, and m stands in an exponent.",
-        "0, since 5.982 is larger than every logit": "An lse is never below the largest logit. It is the sum that tells.",
+        "0, since 5.982 is larger than every logit": "exp of a negative number is small, but not 0: each probability is 0.17 times what it should be.",
     },
 )
 
@@ -947,15 +941,20 @@ There are several ways out. Start $m$ at a finite, very low number: the weights 
 
 # %% [markdown]
 r"""
-Watch the library do it, with windows of 8 and 3: each step takes a tile of four first keys and a single second key. Follow query 10. **In which step does it see its first pair? And what happens to m where the loop comes to the next four first keys, in step 6?**
+Watch the library do it, with windows of 8 and 3: each step takes a tile of four first keys and a single second key. Follow query 10. **In which step does it see its first pair? What happens to m, l and acc where the loop comes to the next four first keys, in step 6? And in step 8, where query 10 sees the first of them?**
 """
 
 # %%
 step_loop("trilinear", query=10, step=1)
 
+# %%
+steps = step_loop("trilinear", query=10).seen.steps
+for n in (3, 5, 6, 7, 8, 15):
+    print(f"after step {n:2}: m = {steps[n].m:.2f}, l = {steps[n].l:.3f}")
+
 # %% [markdown]
 r"""
-In the first two steps it sees nothing: $m$ stays $-\infty$ and all weights are 0. Its first pairs come in step 3. At step 6 nothing happens to $m$, $l$ and acc; the softmax runs on, through all 24 pairs.
+In the first two steps it sees nothing: $m$ stays $-\infty$ and all weights are 0. Its first pairs come in step 3. Steps 6 and 7 change nothing, since the second keys 6 and 7 are too old for query 10, and nothing is reset there. In step 8 the first pairs of the new keys come in, $m$ rises from 2.97 to 4.05, and what the earlier first keys have left in $l$ and acc is rescaled, not lost. One softmax runs on, through all 24 pairs.
 """
 
 # %% [markdown] tags=["exercise"]
@@ -969,7 +968,7 @@ $$\text{logits}_{ijk} = \text{scale} \sum_c q_{ic}\, k_{jc}\, k'_{kc}, \qquad \t
 with one softmax $p$ over all pairs of a query. `k1`, `v1` are the first keys and values (j), `k2`, `v2` the second (k).
 
 * Tensors, strides, dtypes, grid, blocks, `scale`, and what is forbidden are as in 9.4. `w1` and `w2` are whole numbers, at least 1; either may be the longer one, and both may exceed s.
-* Loop over single first keys j, and inside over tiles of KEYS second keys, or the other way round. Keys that no query of the tile sees need no visit. Factors of a `tl.dot` must have one dtype: `merged.to(k2.dtype)`.
+* Loop over single first keys j, and inside over tiles of KEYS second keys. Either key may be the single one, and either loop may be outside. Keys that no query of the tile sees need no visit. Factors of a `tl.dot` must have one dtype: `merged.to(k2.dtype)`.
 * Nothing is added to `k2` and `v2` (the paper's listing has two constants there; see below).
 * In rows behind the end of the text the interpreter may warn of a division by zero. They are never stored; let it warn.
 
@@ -1071,6 +1070,32 @@ check("9.5", trilinear_kernel)
 
 # %% [markdown]
 r"""
+## Two settings that change no number
+
+In every listing you will meet two more settings of a launch: `square_kernel[(3,)](x, out, BLOCK=4, num_warps=4, num_stages=2)`. The interpreter ignores them. They say how a program is laid out on the chip.
+
+* **num_warps.** NVIDIA's GPUs work in *warps* of 32 threads that move in step. A program with 4 warps has 128 threads, and its blocks are dealt out to them. (Whoever knows CUDA: a program is a thread block.)
+* **num_stages.** A load takes long. With 2 stages the compiler fetches the tiles of the next step while it computes this one; with 3, of the next two. Each stage needs its own room on the chip.
+"""
+
+# %% tags=["predict"]
+predict(
+    "An accumulator of 64 rows and 128 columns in float32, in a program of 4 warps. How many of its numbers does each thread hold?",
+    {
+        "64": (
+            "right",
+            "8,192 numbers over 128 threads. A thread of such a GPU has at most 255 registers, for accumulator, factors and addresses together; what does not fit is *spilled* to memory, and the kernel crawls.",
+        ),
+        "2,048": "That is what each warp holds: 8,192 / 4. A warp has 32 threads.",
+        "256": "That would be one warp alone, 32 threads.",
+        "8,192, each thread has a copy": "Then 128 threads would do the same work 128 times. A block is dealt out.",
+    },
+)
+
+# %% [markdown]
+r"""
+The paper's Listing 1 takes tiles of 64 queries and 32 keys, 4 warps and 1 stage. How such numbers are found is chapter 11.
+
 ## The library's kernel, read
 
 Its loop has two dozen lines, and you can read each of them now:
@@ -1127,6 +1152,8 @@ if mode == "interpreter":
             read[access.tensor] += int((access.elements >= 0).sum()) // 16
     print("keys that program 1 loads:", read)
     assert read == {"k1": 31, "k2": 2 * 19}
+else:
+    print(not_seen)
 
 # %% [markdown]
 r"""
@@ -1151,7 +1178,7 @@ for dtype in (torch.float32, torch.float16, torch.bfloat16):
 
 # %% [markdown]
 r"""
-In the interpreter bfloat16 is computed in float32 and rounded at the end, so the last line says little here. The honest numbers come from a GPU. For 128 tokens without windows, and beside them what the plain formulas give if every product and sum is rounded to the dtype:
+In the interpreter bfloat16 is computed in float32 and rounded at the end, so the last line says little here. The honest numbers come from a GPU. For 128 tokens without windows, and beside them what the plain formulas give if every tensor on the way has the dtype of the inputs:
 """
 
 # %%
@@ -1162,11 +1189,16 @@ for row in measured["errors"]:
         errors = [row[side]["forward"] for side in ("kernel", "reference", "plain")]
         print(f"{row['dtype']:10}" + "".join(f"{error:11.1e}" for error in errors))
 
+# %% [markdown]
+r"""
+In the line of float32 all three compute in float32. What is left between them is the order in which the same numbers are multiplied and added, for up to 16,384 pairs a query; here it makes a factor of two. In the other lines the third column rounds more than the kernel does, its logits too.
+"""
+
 # %% tags=["predict"]
 predict(
     "In float16 the kernel's error is above that of the reference, in float32 they are nearly equal. Why?",
     {
-        "The kernel sums in float16": "Its accumulators are float32, in all dtypes. The last column shows what happens otherwise.",
+        "The kernel sums in float16": "Its accumulators are float32, in all dtypes. What it rounds are factors.",
         "The rescaling of the online softmax adds an error in each step": "It does so in float32 too, where hardly a difference is left.",
         "The kernel rounds the merged queries and the weights to float16 before tl.dot": (
             "right",
@@ -1196,7 +1228,7 @@ The H100's 989 and 3.35 are its maker's figures: [`h100-balance`](../claims/READ
 * A kernel reads each input once and keeps what lies between on the chip. For triples, that is the cube.
 * One function, many programs, each with a number. Any order: no program waits for another, no two write to one place.
 * A kernel knows pointers and strides, no shapes. Every load and store has a mask; every gap has a filling that does nothing: 0 for sums and products of matrices, $-\infty$ for a maximum.
-* `tl.dot` multiplies tiles of at least 16; sums are float32. Larger tiles load less, until the registers end.
+* `tl.dot` multiplies tiles, with an inner axis of at least 16; sums are float32. Larger tiles load less, until the registers end.
 * The interpreter proves arithmetic and indices. It says nothing about races, bfloat16 and time.
 * Attention: a tile of queries, m, l and acc; divide once; lse natural, whatever the base inside.
 * Pairs: merge a key into the queries, dot with a tile of the others, and let the softmax run on. A row that has seen nothing must not subtract $-\infty$ from $-\infty$.
