@@ -10,7 +10,7 @@ from torch import Tensor
 from simplex_lib.checks.ch09_matmul_slips import WRONG
 from simplex_lib.checks.exercise import Draw, Exercise, Rejected, Right
 from simplex_lib.checks.jit import tl, triton
-from simplex_lib.checks.kernel_runs import Again, Output, Stride, run_kernel
+from simplex_lib.checks.kernel_runs import Again, Output, Stride, run_kernel, tiles
 
 
 def inputs_matmul(
@@ -58,7 +58,9 @@ def _launch(answer: Any, arguments: Mapping[str, Any], c: Output | Again) -> Ten
     strides = {f"{name}_{axis}": Stride(name, i) for name in "abc" for axis, i in both}
     sizes = dict(ROWS=rows, COLUMNS=columns, INNER=inner)
     passed = dict(a=a, b=b, c=c, m=m, n=n, k=k, **strides, **sizes)
-    return run_kernel(answer, (math.ceil(m / rows), math.ceil(n / columns)), passed, once=True)["c"]
+    grid = (math.ceil(m / rows), math.ceil(n / columns))
+    owners = dict(c=tiles((m, n), (0, rows), (1, columns)))
+    return run_kernel(answer, grid, passed, once=True, owners=owners)["c"]
 
 
 # other right kernels ------------------------------------------------------------------------------

@@ -33,6 +33,8 @@ def sloppy_kernel(
         p, r = tl.program_id(1), tl.program_id(0)
     elif SLIP == "first tile only":
         p, r = p * 0, r * 0
+    elif SLIP == "tiles from the end":
+        p, r = tl.num_programs(0) - 1 - p, tl.num_programs(1) - 1 - r
     row = p * ROWS + tl.arange(0, ROWS)[:, None]
     column = r * COLUMNS + tl.arange(0, COLUMNS)[None, :]
     if SLIP == "tiles without their size":
@@ -134,6 +136,41 @@ def sloppy_kernel(
         tl.store(c_ptr + c_at, acc, mask=row_ok)
     else:
         tl.store(c_ptr + c_at, acc, mask=ok)
+
+
+@triton.jit
+def program_0_alone(
+    a_ptr,
+    b_ptr,
+    c_ptr,
+    m,
+    n,
+    k,
+    a_row,
+    a_column,
+    b_row,
+    b_column,
+    c_row,
+    c_column,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    INNER: tl.constexpr,
+):
+    if (tl.program_id(0) == 0) & (tl.program_id(1) == 0):
+        for top in range(0, m, ROWS):
+            row = top + tl.arange(0, ROWS)[:, None]
+            for left in range(0, n, COLUMNS):
+                column = left + tl.arange(0, COLUMNS)[None, :]
+                acc = tl.zeros((ROWS, COLUMNS), tl.float32)
+                for start in range(0, k, INNER):
+                    along = start + tl.arange(0, INNER)[None, :]
+                    down = start + tl.arange(0, INNER)[:, None]
+                    a_ok, b_ok = (row < m) & (along < k), (down < k) & (column < n)
+                    a = tl.load(a_ptr + row * a_row + along * a_column, mask=a_ok, other=0.0)
+                    b = tl.load(b_ptr + down * b_row + column * b_column, mask=b_ok, other=0.0)
+                    acc += tl.dot(a, b, input_precision="ieee")
+                ok = (row < m) & (column < n)
+                tl.store(c_ptr + row * c_row + column * c_column, acc, mask=ok)
 
 
 def _slip(name: str, says: str) -> Wrong:
@@ -285,6 +322,16 @@ WRONG = (
         "columns in steps of ROWS",
         "Your kernel fills what it would if tiles began ROWS columns apart. A tile is COLUMNS "
         "wide.",
+    ),
+    Wrong(
+        "program 0 does all",
+        program_0_alone,
+        "Every tile is stored, and program (0, 0) stores them all while the others stand idle. "
+        "The grid is the loop over tiles.",
+    ),
+    _slip(
+        "tiles from the end",
+        "The tiles are dealt out from the end: program (0, 0) has the last one.",
     ),
     _slip(
         "contiguous memory",

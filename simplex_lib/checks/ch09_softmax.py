@@ -14,7 +14,7 @@ from torch import Tensor
 
 from simplex_lib.checks.exercise import Draw, Exercise, Rejected, Right, Wrong
 from simplex_lib.checks.jit import tl, triton
-from simplex_lib.checks.kernel_runs import Again, Output, Stride, run_kernel
+from simplex_lib.checks.kernel_runs import Again, Output, Stride, run_kernel, tiles
 
 INF = float("inf")
 
@@ -68,7 +68,9 @@ def _launch(answer: Any, x: Tensor, block: int, out: Output | Again) -> Tensor:
     both = (("row", 0), ("column", 1))
     strides = {f"{name}_{a}": Stride(name, axis) for name in ("x", "out") for a, axis in both}
     passed = dict(x=x, out=out, columns=x.shape[1], **strides, BLOCK=block)
-    return run_kernel(answer, (x.shape[0],), passed, once=True)["out"]
+    rows = tiles(tuple(x.shape), (0, 1))
+    owners = dict(out=rows, x=rows)
+    return run_kernel(answer, (x.shape[0],), passed, once=True, owners=owners)["out"]
 
 
 # other right kernels ------------------------------------------------------------------------------
@@ -115,6 +117,20 @@ def right_library(
 
 
 @triton.jit
+def program_0_alone(
+    x_ptr, out_ptr, columns, x_row, x_column, out_row, out_column, BLOCK: tl.constexpr
+):
+    column = tl.arange(0, BLOCK)
+    ok = column < columns
+    if tl.program_id(0) == 0:
+        for row in range(tl.num_programs(0)):
+            at = x_ptr + row * x_row + column * x_column
+            x = tl.load(at, mask=ok, other=float("-inf")).to(tl.float32)
+            e = tl.exp(x - tl.max(x, 0))
+            tl.store(out_ptr + row * out_row + column * out_column, e / tl.sum(e, 0), mask=ok)
+
+
+@triton.jit
 def sloppy_kernel(
     x_ptr,
     out_ptr,
@@ -129,6 +145,8 @@ def sloppy_kernel(
     row, column = tl.program_id(0), tl.arange(0, BLOCK)
     if SLIP == "row 0 for all":
         row = row * 0
+    elif SLIP == "rows from the end":
+        row = tl.num_programs(0) - 1 - row
     ok = column < columns
     x_at = row * x_row + column * x_column
     if SLIP == "contiguous memory":
@@ -321,6 +339,16 @@ WRONG = (
         "written to row 0",
         "Each program stores into the first row of out. The row that it owns is chosen when it "
         "stores too.",
+    ),
+    Wrong(
+        "program 0 does all",
+        program_0_alone,
+        "Every row is stored, and program 0 stores them all while the others stand idle. The grid "
+        "is the loop over rows.",
+    ),
+    _slip(
+        "rows from the end",
+        "The rows are dealt out from the end: program 0 has the last one. Program r owns row r.",
     ),
     Wrong(
         "tl.softmax",

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from simplex_lib.checks.exercise import Draw, Exercise, Right, Wrong
 from simplex_lib.checks.jit import tl, triton
-from simplex_lib.checks.kernel_runs import Output, run_kernel
+from simplex_lib.checks.kernel_runs import Output, run_kernel, tiles
 
 
 def inputs_vector(draw: Draw, n: int, block: int) -> dict[str, Any]:
@@ -32,7 +32,8 @@ def ask_vector(answer: Any, arguments: Mapping[str, Any]) -> Tensor:
     x, y, a, block = (arguments[name] for name in ("x", "y", "a", "block"))
     n = x.shape[0]
     passed = dict(x=x, y=y, out=Output((n,)), n=n, a=a, BLOCK=block)
-    return run_kernel(answer, (math.ceil(n / block),), passed, once=True)["out"]
+    owners = dict(out=tiles((n,), (0, block)))
+    return run_kernel(answer, (math.ceil(n / block),), passed, once=True, owners=owners)["out"]
 
 
 # other right kernels ------------------------------------------------------------------------------
@@ -161,6 +162,29 @@ def all_blocks(x_ptr, y_ptr, out_ptr, n, a, BLOCK: tl.constexpr):
         at = start + tl.arange(0, BLOCK)
         x = tl.load(x_ptr + at, mask=at < n)
         tl.store(out_ptr + at, a * x + tl.load(y_ptr + at, mask=at < n), mask=at < n)
+
+
+@triton.jit
+def program_0_alone(x_ptr, y_ptr, out_ptr, n, a, BLOCK: tl.constexpr):
+    if tl.program_id(0) == 0:
+        for start in range(0, n, BLOCK):
+            at = start + tl.arange(0, BLOCK)
+            x = tl.load(x_ptr + at, mask=at < n)
+            tl.store(out_ptr + at, a * x + tl.load(y_ptr + at, mask=at < n), mask=at < n)
+
+
+@triton.jit
+def from_the_end(x_ptr, y_ptr, out_ptr, n, a, BLOCK: tl.constexpr):
+    at = (tl.num_programs(0) - 1 - tl.program_id(0)) * BLOCK + tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + at, mask=at < n)
+    tl.store(out_ptr + at, a * x + tl.load(y_ptr + at, mask=at < n), mask=at < n)
+
+
+@triton.jit
+def dealt_out(x_ptr, y_ptr, out_ptr, n, a, BLOCK: tl.constexpr):
+    at = tl.program_id(0) + tl.arange(0, BLOCK) * tl.num_programs(0)
+    x = tl.load(x_ptr + at, mask=at < n)
+    tl.store(out_ptr + at, a * x + tl.load(y_ptr + at, mask=at < n), mask=at < n)
 
 
 @triton.jit
@@ -306,6 +330,25 @@ VECTOR = Exercise(
             all_blocks,
             "The numbers are right, and each program computes the whole vector. The grid is the "
             "loop: a program does its own block and leaves the rest to the others.",
+        ),
+        Wrong(
+            "program 0 does all",
+            program_0_alone,
+            "Every number is stored, and program 0 stores them all while the others stand idle. "
+            "On a GPU they would have worked at the same time.",
+        ),
+        Wrong(
+            "blocks from the end",
+            from_the_end,
+            "Every number is stored once, and the blocks are dealt out from the end: program 0 "
+            "has the last one.",
+        ),
+        Wrong(
+            "dealt out in turn",
+            dealt_out,
+            "Every number is stored once, and the numbers are dealt out in turn, as cards are: "
+            "neighbours have different programs. A block of neighbours is what one program "
+            "owns, and memory is read fastest where neighbours are read together.",
         ),
         Wrong(
             "result into x",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import linecache
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +29,21 @@ class Again(NamedTuple):
     tensor: Tensor
 
 
+Owners = Mapping[str, Sequence[Tensor]]
+
+
+def tiles(shape: tuple[int, ...], *axes: tuple[int, int]) -> tuple[Tensor, ...]:
+    """Who owns each element of a tensor whose tiles are dealt out to the programs of a grid.
+
+    axes: one (axis, size) for each axis of the grid, which counts tiles of `size` along `axis`.
+    """
+    found = []
+    for axis, size in axes:
+        number = torch.arange(shape[axis]) // size
+        found.append(number.view([-1 if n == axis else 1 for n in range(len(shape))]))
+    return tuple(found)
+
+
 def judge(
     kernel: Any,
     grid: tuple[int, ...],
@@ -37,10 +52,12 @@ def judge(
     outputs: Mapping[str, Output | Again],
     *,
     once: bool,
+    owners: Owners | None = None,
 ) -> None:
     """Reject what would go wrong on a GPU, though the numbers may be right here.
 
     once: also where two programs store the same number to one element.
+    owners: also where a program stores into an output, or loads from an input, what is another's.
     """
     touched = {name: Touched(tensors[name]) for name in outputs}
     for access in accesses:
@@ -84,6 +101,42 @@ def judge(
             )
         if once:
             touched[name].reject_double_work(name, grid)
+    for name, owner in (owners or {}).items():
+        kind = "store" if name in outputs else "load"
+        mine = [a for a in accesses if a.tensor == name and a.kind == kind]
+        _reject_strangers(kernel, grid, mine, tuple(tensors[name].shape), owner)
+
+
+def _reject_strangers(
+    kernel: Any,
+    grid: tuple[int, ...],
+    accesses: list[Access],
+    shape: tuple[int, ...],
+    owner: Sequence[Tensor],
+) -> None:
+    """Of all elements that a stranger touches, the first in reading order is named."""
+    owned = [np.broadcast_to(axis.numpy(), shape).reshape(-1) for axis in owner]
+    found: tuple[int, Access] | None = None
+    for access in accesses:
+        at = access.elements[access.elements >= 0]
+        others = [axis[at] != p for axis, p in zip(owned, access.program, strict=False)]
+        strange = at[np.logical_or.reduce(others)]
+        if strange.size and (found is None or int(strange.min()) < found[0]):
+            found = int(strange.min()), access
+    if found is None:
+        return
+    element, access = found
+    verb, name = access.kind + "s", access.tensor
+    place = ", ".join(str(int(n)) for n in np.unravel_index(element, shape))
+    number = [int(axis[element]) for axis in owned]
+    program = program_id((*number, 0, 0)[:3], grid)
+    whose = f"belongs to program {program}" if min(number) >= 0 else "is no program's"
+    raise Rejected(
+        f"{verb} another's {name}",
+        f"Program {program_id(access.program, grid)} {verb} {name}[{place}], which {whose}. The "
+        "numbers may be right all the same.",
+        where(kernel, access.line),
+    )
 
 
 class Touched:

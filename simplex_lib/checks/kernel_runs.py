@@ -26,11 +26,11 @@ from torch import Tensor
 from simplex_lib.checks.exercise import Rejected
 from simplex_lib.checks.guard import CHAPTERS, GUARDED, Watch
 from simplex_lib.checks.kernel_errors import ERRORS
-from simplex_lib.checks.kernel_judge import Again, Output, judge, program_id, where
+from simplex_lib.checks.kernel_judge import Again, Output, Owners, judge, program_id, tiles, where
 from simplex_lib.triton_mode import prepare_triton
 from simplex_lib.triton_trace import Access, OutsideAccess, innermost, tracing
 
-__all__ = ["Again", "Output", "Stride", "Strides", "run_kernel"]
+__all__ = ["Again", "Output", "Stride", "Strides", "run_kernel", "tiles"]
 
 MARGIN = 2  # NaN on both sides of each axis, so a tensor of two axes or more is never contiguous
 FAR = 1 << 14  # and so many before and after all
@@ -50,7 +50,12 @@ class Stride(NamedTuple):
 
 
 def run_kernel(
-    answer: Any, grid: tuple[int, ...], arguments: Mapping[str, Any], *, once: bool = False
+    answer: Any,
+    grid: tuple[int, ...],
+    arguments: Mapping[str, Any],
+    *,
+    once: bool = False,
+    owners: Owners | None = None,
 ) -> dict[str, Tensor]:
     """Launch answer[grid](*arguments.values()) once.
 
@@ -61,6 +66,9 @@ def run_kernel(
             same order of strides (float64 as float32); Output, Again, Strides and Stride as said
             there; anything else as it is.
         once: each number of an output must be stored by one program only, also if two agree.
+        owners: which program each element of an output (or of an input, for loads) belongs to: by
+            the tensor's name, one tensor of whole numbers for each axis of the grid, as `tiles`
+            makes them. They broadcast to its shape; below 0 nobody may touch it.
 
     Returns:
         The tensors of all Output and Again arguments by name, contiguous, on the CPU.
@@ -68,7 +76,8 @@ def run_kernel(
     Raises:
         Rejected: with the cause "triton", "not a kernel", "arguments", "library", "reads outside
             x", "writes outside x", "writes input x", "unwritten x", "reads unwritten x", "race in
-            x", "stored twice", "atomics", that of an entry of ERRORS, or "raised".
+            x", "stored twice", "stores another's x", "loads another's x", "atomics", that of an
+            entry of ERRORS, or "raised".
         NotImplementedError: the kernel is a stub.
     """
     kernel: Any = answer
@@ -77,12 +86,13 @@ def run_kernel(
     device = _device()
     _check_kernel(kernel, list(arguments))
     if not _path(kernel).startswith(CHAPTERS):
-        return _run(kernel, grid, arguments, device, once=once)
+        return _run(kernel, grid, arguments, device, once=once, owners=owners)
     # one of ours, which is asked again and again to tell mistakes apart
     key = (_path(kernel), kernel.fn.__name__, grid, *(_plain(x) for x in arguments.values()))
+    key += (once, *((name, *map(_plain, owner)) for name, owner in (owners or {}).items()))
     if key not in _known:
         try:
-            _known[key] = _run(kernel, grid, arguments, device, once=once)
+            _known[key] = _run(kernel, grid, arguments, device, once=once, owners=owners)
         except Rejected as error:
             _known[key] = error
     known = _known[key]
@@ -101,6 +111,7 @@ def _run(
     device: torch.device,
     *,
     once: bool,
+    owners: Owners | None,
 ) -> dict[str, Tensor]:
     tensors = {n: _banded(x, device) for n, x in arguments.items() if _is_tensor(x)}
     passed = [_passed(x, tensors.get(name), tensors) for name, x in arguments.items()]
@@ -108,7 +119,7 @@ def _run(
     if device.type == "cpu":
         with _unwatched(), _silent():  # what overflows is found in the numbers
             accesses = _launch_traced(kernel, grid, passed, tensors)
-            judge(kernel, grid, accesses, tensors, outputs, once=once)
+            judge(kernel, grid, accesses, tensors, outputs, once=once, owners=owners)
     else:
         if _is_stub(kernel):
             raise NotImplementedError
