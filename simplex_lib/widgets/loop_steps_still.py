@@ -75,12 +75,16 @@ def _draw_map(axes: Any, p: LoopPayload) -> None:
 
 def _draw_level(axes: Any, p: LoopPayload) -> None:
     colour = COLOURS[False]
-    for n, x in zip(*looks.largest_logits(p), strict=True):
-        axes.plot(
-            n, x, "o", ms=4.5, mec=colour["key"], mfc=colour["key"] if n <= p.step else "none"
-        )
+    largest = list(zip(*looks.largest_logits(p), strict=True))
+    done = [point for point in largest if point[0] <= p.step]
+    come = [point for point in largest if point[0] > p.step]
+    for points, fill, words in ((done, colour["key"], "largest logit"), (come, "none", "to come")):
+        if points:
+            x, y = zip(*points, strict=True)
+            axes.plot(x, y, "o", ms=4.5, mec=colour["key"], mfc=fill, label=words)
     steps, found = looks.level(p)
     axes.step(steps, found, where="post", color=colour["query"], lw=2.2)
+    axes.legend(fontsize=7, frameon=False)
     axes.set(ylim=looks.level_range(p))
     _steps(axes, p)
 

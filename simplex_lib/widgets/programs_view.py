@@ -166,7 +166,7 @@ def controls(
         ),
         program=ipywidgets.IntSlider(
             p.program, min=0, max=1000, description="program", readout=False, style=style,
-            layout=dict(width="172px"),
+            layout=dict(width="160px"),
         ),
         access=ipywidgets.IntSlider(
             p.access, min=0, max=1000, description="access", style=style,
@@ -200,7 +200,7 @@ def id_text(p: ProgramsPayload) -> str:
 def id_label(p: ProgramsPayload) -> Any:
     import ipywidgets
 
-    return ipywidgets.Label(id_text(p), layout=dict(width="52px"))
+    return ipywidgets.Label(id_text(p), layout=dict(width="50px", margin="2px 2px 2px 8px"))
 
 
 @cache
