@@ -739,7 +739,7 @@ You have all the parts. A program of attention owns a tile of queries, and walks
 
 Four more names you will need: `tl.maximum(x, y)` and `tl.minimum(x, y)` compare two blocks lane by lane, or two numbers, where `tl.max` makes one number out of one block; `tl.log` is the natural logarithm; and `tl.cdiv(n, BLOCK)`, outside a kernel `triton.cdiv`, is n / BLOCK rounded up.
 
-Here runs the loop of the library's kernel, recorded in the interpreter: 11 tokens, tiles of 4 queries and 4 keys (the interpreter takes tiles that small). Its exponentials are powers of 2, for a reason that comes next; nothing else differs. It starts with query 9, before the first step. **Step through it, and before each step say whether m will move.** Then tick "also without rescale" and go through it again; at last choose the inputs with the largest logits first.
+Here runs the loop of the library's kernel, recorded in the interpreter: 11 tokens, tiles of 4 queries and 4 keys (the interpreter takes tiles that small). Its exponentials are powers of 2, for a reason that comes next; nothing else differs. It starts with query 9, before the first step. **Step through it, and before each step say whether m will move.** (The hollow dots over m are the largest logits of the steps to come.) Then tick "also without rescale" and go through it again; at last choose the inputs with the largest logits first.
 """
 
 # %%
