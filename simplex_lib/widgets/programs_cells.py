@@ -108,8 +108,9 @@ def programs_payload(
         for column in recording.layout
     ]
     now = touches[access - 1] if access else None
+    contested = [t for t in touches if recording.contested(t)]
     masked = [t for t in touches if (t.elements < 0).any()]
-    lanes_of = now or (masked or touches or [None])[0]
+    lanes_of = now or (contested or masked or touches or [None])[0]
     return ProgramsPayload(
         recording=recording, program=program, access=access, show=show, grids=grids,
         lanes=_lanes(lanes_of), lanes_of=lanes_of, marks=_marks(touches),

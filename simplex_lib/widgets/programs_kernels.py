@@ -225,9 +225,11 @@ def _add_to_keys(stages: list[tuple[int, int]], programs: int) -> Recording:
             kernel[(programs,)](merged, ds, dk2, s, first, step, width, d)
     shapes = dict(merged=(s, d), ds=(s, width), dk2=(s, d))
     grids = [(programs, 1, 1)] * len(stages)
+    tiles = [f"tile {first + p * step}" for first, step in stages for p in range(programs)]
+    owns = tiles if len(stages) > 1 else []  # in one launch program n has tile n
     return Recording.of(trace, add_to_keys_kernel, shapes, grids,
                         layout=[[name] for name in shapes],
-                        notes={"ds": "the last column is k = i"})  # fmt: skip
+                        notes={"ds": "the last column is k = i"}, owns=owns)  # fmt: skip
 
 
 def main() -> None:

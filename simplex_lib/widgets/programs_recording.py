@@ -62,7 +62,10 @@ class Program(NamedTuple):
 
 @dataclass
 class Recording:
-    """touches: of all programs, in order. layout: tensors in columns, as they are drawn."""
+    """touches: of all programs, in order. layout: tensors in columns, as they are drawn.
+
+    owns: what each program owns ("tile 1"), where its number does not say it; or empty.
+    """
 
     kernel: str
     source: list[str]
@@ -71,6 +74,7 @@ class Recording:
     touches: list[Touch]
     layout: list[list[str]]
     notes: dict[str, str] = field(default_factory=dict)
+    owns: list[str] = field(default_factory=list)
 
     @classmethod
     def of(
@@ -82,6 +86,7 @@ class Recording:
         *,
         layout: Sequence[Sequence[str]],
         notes: Mapping[str, str] | None = None,
+        owns: Sequence[str] = (),
         launch: int | None = None,
     ) -> "Recording":
         """A `Trace`, or one launch of it, without the values."""
@@ -91,6 +96,7 @@ class Recording:
             textwrap.dedent("".join(source)).rstrip().split("\n"),
             {name: tuple(n for n in shape if n != 1) for name, shape in shapes.items()},
             list(grids), [], [list(column) for column in layout], dict(notes or {}),
+            list(owns),
         )  # fmt: skip
         number = {program: n for n, program in enumerate(found.programs)}
         for a in trace.accesses:
@@ -109,6 +115,12 @@ class Recording:
             for launch, grid in enumerate(self.grids)
             for x, y, z in product(*map(range, grid))
         ]
+
+    def contested(self, touch: Touch) -> bool:
+        """It stores an element that another program stores too, in whatever launch."""
+        if touch.kind == "load" or not touch.tensor:
+            return False
+        return bool((self.written(touch.tensor).sum(0)[touch.touched] > 1).any())
 
     @cached_property
     def by_program(self) -> list[list[Touch]]:
@@ -238,7 +250,8 @@ def pack(recording: Recording) -> dict[str, Any]:
         kernel=recording.kernel, source=recording.source,
         tensors={name: list(shape) for name, shape in recording.tensors.items()},
         grids=[list(grid) for grid in recording.grids], layout=recording.layout,
-        notes=recording.notes, patterns=[list(p) for p in patterns], touches=touches,
+        notes=recording.notes, owns=recording.owns, patterns=[list(p) for p in patterns],
+        touches=touches,
     )  # fmt: skip
 
 
@@ -252,7 +265,7 @@ def unpack(packed: Mapping[str, Any]) -> Recording:
     tensors = {name: tuple(shape) for name, shape in packed["tensors"].items()}
     grids: list[Any] = [tuple(grid) for grid in packed["grids"]]
     return Recording(packed["kernel"], packed["source"], tensors, grids, touches,
-                     packed["layout"], packed["notes"])  # fmt: skip
+                     packed["layout"], packed["notes"], packed["owns"])  # fmt: skip
 
 
 def _runs(lanes: np.ndarray) -> list[int]:

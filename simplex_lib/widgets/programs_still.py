@@ -129,9 +129,14 @@ def _lanes(axes: Any, p: ProgramsPayload, top: float) -> None:
 
 
 def _source(p: ProgramsPayload) -> list[tuple[str, int, str, bool]]:
-    """Mark, number and text of lines round the one shown, or round the first that reach memory."""
+    """Mark, number and text of lines round the one shown, or from the first that reach memory on.
+
+    A store that another program makes too is always among them.
+    """
     source, count = p.recording.source, 2 * AROUND + 3
     middle = p.line or min(p.marks, default=1) + AROUND - 1
+    if not p.line and p.lanes_of and p.recording.contested(p.lanes_of):
+        middle = p.lanes_of.line
     first = max(min(middle - AROUND, len(source) - count + 1), 1)
     found = []
     for n in range(first, min(first + count, len(source) + 1)):

@@ -185,7 +185,8 @@ def _programs_table(recording: Recording) -> str:
                 stores.append(region(name, shape, np.flatnonzero(mine)))
             rivals = np.flatnonzero(recording.rivals(name, n).any(1)).tolist()
             shared += [short_name(recording, r) for r in rivals]
-        rows.append((short_name(recording, n), f"{loads:,}", ", ".join(stores) or "–",
+        who = short_name(recording, n) + _owned(recording, n)
+        rows.append((who, f"{loads:,}", ", ".join(stores) or "–",
                      ", ".join(dict.fromkeys(shared)) or "–"))  # fmt: skip
     caption = "All programs, in the order in which they run"
     if len(recording.programs) > ROWS:
@@ -237,14 +238,21 @@ def _alike(recording: Recording, regions: dict[str, np.ndarray]) -> list[str]:
 
 
 def program_name(recording: Recording, program: int, launch: int | None = None) -> str:
-    """program 2; program (1, 0); program 1 of the second launch, unless `launch` is that."""
+    """program 2; program (1, 0); program 1 of the second launch, unless `launch` is that.
+
+    And what it owns, where its number does not say it: program 1 (tile 3).
+    """
     its_launch, id = recording.programs[program]
     axes = max((n for n, size in enumerate(recording.grids[its_launch], 1) if size > 1), default=1)
     name = f"program {id[0]}" if axes == 1 else f"program {shape_text(id[:axes])}"
     if len(recording.grids) > 1 and its_launch != launch:
         order = ("first", "second", "third")
         name += f" of the {order[its_launch] if its_launch < 3 else f'{its_launch + 1}th'} launch"
-    return name
+    return name + _owned(recording, program)
+
+
+def _owned(recording: Recording, program: int) -> str:
+    return f" ({recording.owns[program]})" if recording.owns else ""
 
 
 def and_(parts: Iterable[str]) -> str:

@@ -267,8 +267,13 @@ def test_sentences():
     assert "Program 2 of the same launch stores the same" in step_programs("race", 1, 7).sentence
     assert step_programs("even odd", 3).sentence.endswith(
         "No other program of its launch stores what it touches. Program 1 of the first launch "
-        "stores dk2[16..23, :] before it, which is safe: a launch waits for the one before."
+        "(tile 2) stores dk2[16..23, :] before it, which is safe: a launch waits for the one "
+        "before."
     )
+    assert step_programs("even odd", 2).sentence.startswith(
+        "Program 0 of the second launch (tile 1) loads"
+    )
+    assert "(tile" not in step_programs("race", 1).sentence
     assert step_programs("matmul", show="all programs").sentence == (
         "9 programs. Each element of c is stored by one program. Each element of a and b is "
         "loaded by 3 programs."
@@ -496,3 +501,14 @@ def test_areas_of_a_payload_that_touches_nothing():
     assert programs_view.scene(p, True)["lanes"] is None
     everything = SimpleNamespace(**vars(programs_payload(r, show="all programs")))
     assert not everything.grids[0][0].areas
+
+
+@pytest.mark.parametrize("preset, line", [("race", 24), ("even odd", 24), ("vector", 5)])
+def test_whole_program_opens_at_a_store_that_another_makes_too(preset: str, line: int):
+    from simplex_lib.widgets.programs_still import _source
+
+    seen = step_programs(preset).seen
+    assert seen.lanes_of is not None and seen.lanes_of.line == line
+    assert line in [number for _, number, *_ in _source(seen)]
+    store = max(number for number, mark in seen.marks.items() if mark == "S")
+    assert preset == "vector" or store == line
