@@ -60,7 +60,7 @@ def _launch(answer: Any, arguments: Mapping[str, Any], c: Output | Again) -> Ten
     passed = dict(a=a, b=b, c=c, m=m, n=n, k=k, **strides, **sizes)
     grid = (math.ceil(m / rows), math.ceil(n / columns))
     owners = dict(c=tiles((m, n), (0, rows), (1, columns)))
-    return run_kernel(answer, grid, passed, once=True, owners=owners)["c"]
+    return run_kernel(answer, grid, passed, once=True, owners=owners, ieee=True)["c"]
 
 
 # other right kernels ------------------------------------------------------------------------------

@@ -16,11 +16,15 @@ from simplex_lib.triton_trace import Access
 
 
 class Output(NamedTuple):
-    """A tensor that the kernel has to fill."""
+    """A tensor that the kernel has to fill.
+
+    order: its axes from the outermost in memory to the innermost; () is (0, 1, 2, ...).
+    """
 
     shape: tuple[int, ...]
     dtype: torch.dtype = torch.float32
     fill: float = math.nan
+    order: tuple[int, ...] = ()
 
 
 class Again(NamedTuple):
@@ -216,7 +220,7 @@ def _reject_race(
     )
 
 
-def program_id(program: tuple[int, int, int], grid: tuple[int, ...]) -> str:
+def program_id(program: Sequence[int], grid: tuple[int, ...]) -> str:
     """3 in a grid of one axis, (3, 0) in one of two."""
     found = program[: len(grid)]
     return str(found[0]) if len(found) == 1 else f"({', '.join(map(str, found))})"

@@ -15,7 +15,7 @@ import re
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -27,6 +27,8 @@ from simplex_lib.checks.exercise import Rejected
 from simplex_lib.checks.guard import CHAPTERS, GUARDED, Watch
 from simplex_lib.checks.kernel_errors import ERRORS
 from simplex_lib.checks.kernel_judge import Again, Output, Owners, judge, program_id, tiles, where
+from simplex_lib.checks.kernel_loops import IEEE, PYTHONS_MAX, NotIeee, as_if_compiled
+from simplex_lib.checks.kernel_source import check_source
 from simplex_lib.triton_mode import prepare_triton
 from simplex_lib.triton_trace import Access, OutsideAccess, innermost, tracing
 
@@ -56,6 +58,8 @@ def run_kernel(
     *,
     once: bool = False,
     owners: Owners | None = None,
+    ieee: bool = False,
+    look: Callable[[list[Access]], None] | None = None,
 ) -> dict[str, Tensor]:
     """Launch answer[grid](*arguments.values()) once.
 
@@ -69,6 +73,8 @@ def run_kernel(
         owners: which program each element of an output (or of an input, for loads) belongs to: by
             the tensor's name, one tensor of whole numbers for each axis of the grid, as `tiles`
             makes them. They broadcast to its shape; below 0 nobody may touch it.
+        ieee: each tl.dot of float32 must be given input_precision="ieee".
+        look: called at last with all loads and stores, in the interpreter; may raise Rejected.
 
     Returns:
         The tensors of all Output and Again arguments by name, contiguous, on the CPU.
@@ -76,8 +82,9 @@ def run_kernel(
     Raises:
         Rejected: with the cause "triton", "not a kernel", "arguments", "library", "reads outside
             x", "writes outside x", "writes input x", "unwritten x", "reads unwritten x", "race in
-            x", "stored twice", "stores another's x", "loads another's x", "atomics", that of an
-            entry of ERRORS, or "raised".
+            x", "stored twice", "stores another's x", "loads another's x", "atomics", "not
+            ieee", "changes in a loop", "truth of a block", one of kernel_source.py or of ERRORS,
+            or "raised".
         NotImplementedError: the kernel is a stub.
     """
     kernel: Any = answer
@@ -86,13 +93,20 @@ def run_kernel(
     device = _device()
     _check_kernel(kernel, list(arguments))
     if not _path(kernel).startswith(CHAPTERS):
-        return _run(kernel, grid, arguments, device, once=once, owners=owners)
+        return _run(kernel, grid, arguments, device, once=once, owners=owners, ieee=ieee, look=look)
     # one of ours, which is asked again and again to tell mistakes apart
     key = (_path(kernel), kernel.fn.__name__, grid, *(_plain(x) for x in arguments.values()))
-    key += (once, *((name, *map(_plain, owner)) for name, owner in (owners or {}).items()))
+    key += (
+        once,
+        ieee,
+        look is None,
+        *((name, *map(_plain, owner)) for name, owner in (owners or {}).items()),
+    )
     if key not in _known:
         try:
-            _known[key] = _run(kernel, grid, arguments, device, once=once, owners=owners)
+            _known[key] = _run(
+                kernel, grid, arguments, device, once=once, owners=owners, ieee=ieee, look=look
+            )
         except Rejected as error:
             _known[key] = error
     known = _known[key]
@@ -112,14 +126,20 @@ def _run(
     *,
     once: bool,
     owners: Owners | None,
+    ieee: bool,
+    look: Callable[[list[Access]], None] | None,
 ) -> dict[str, Tensor]:
     tensors = {n: _banded(x, device) for n, x in arguments.items() if _is_tensor(x)}
     passed = [_passed(x, tensors.get(name), tensors) for name, x in arguments.items()]
+    check_source(kernel)
     outputs = {n: x for n, x in arguments.items() if isinstance(x, (Output, Again))}
     if device.type == "cpu":
         with _unwatched(), _silent():  # what overflows is found in the numbers
-            accesses = _launch_traced(kernel, grid, passed, tensors)
+            passed = [_number(kernel, n, x) for n, x in enumerate(passed)]
+            accesses = _launch_traced(kernel, grid, passed, tensors, ieee=ieee)
             judge(kernel, grid, accesses, tensors, outputs, once=once, owners=owners)
+            if look is not None:
+                look(accesses)
     else:
         if _is_stub(kernel):
             raise NotImplementedError
@@ -224,7 +244,7 @@ def _passed(x: Any, tensor: Tensor | None, tensors: Mapping[str, Tensor]) -> Any
 def _banded(x: Tensor | Output | Again, device: torch.device) -> Tensor:
     """A copy in the middle of NaN (of the lowest number, for whole numbers)."""
     if isinstance(x, Output):
-        shape, dtype, order = x.shape, x.dtype, list(range(len(x.shape)))
+        shape, dtype, order = x.shape, x.dtype, list(x.order or range(len(x.shape)))
     else:
         x = x.tensor if isinstance(x, Again) else x
         shape, dtype = tuple(x.shape), torch.float32 if x.dtype == torch.float64 else x.dtype
@@ -239,10 +259,19 @@ def _banded(x: Tensor | Output | Again, device: torch.device) -> Tensor:
 
 
 def _launch_traced(
-    kernel: Any, grid: tuple[int, ...], passed: list[Any], tensors: Mapping[str, Tensor]
+    kernel: Any,
+    grid: tuple[int, ...],
+    passed: list[Any],
+    tensors: Mapping[str, Tensor],
+    *,
+    ieee: bool,
 ) -> list[Access]:
     try:
-        with _in_words(kernel), tracing(masked_nan=True, **tensors) as trace:
+        with (
+            _in_words(kernel),
+            tracing(masked_nan=True, **tensors) as trace,
+            as_if_compiled(kernel, ieee=ieee),
+        ):
             kernel[grid](*passed)
     except OutsideAccess as outside:
         verb = "reads" if outside.kind == "load" else "writes"
@@ -255,7 +284,21 @@ def _launch_traced(
             f"{lost}.",
             where(kernel, outside.line),
         ) from None
+    except NotIeee as dot:
+        raise Rejected("not ieee", IEEE, where(kernel, dot.line)) from None
     return trace.accesses
+
+
+def _number(kernel: Any, place: int, x: Any) -> Any:
+    """A float argument as a GPU gets it: float32, with .to. The interpreter would leave it."""
+    from triton import language as tl
+    from triton.runtime.interpreter import TensorHandle
+
+    name = kernel.arg_names[place]
+    fixed = "constexpr" in str(kernel.fn.__annotations__.get(name, ""))
+    if fixed or not isinstance(x, float):
+        return x
+    return tl.tensor(TensorHandle(np.array([x], dtype=np.float32), tl.float32), tl.float32)
 
 
 @contextlib.contextmanager
@@ -263,7 +306,7 @@ def _in_words(kernel: Any) -> Iterator[None]:
     """What Triton raises, in the words of ERRORS, with the line of the kernel."""
     try:
         yield
-    except (Rejected, OutsideAccess):
+    except (Rejected, OutsideAccess, NotIeee):
         raise
     except Exception as error:
         root = innermost(error)  # the interpreter's wrapping hides what was raised
@@ -271,6 +314,9 @@ def _in_words(kernel: Any) -> Iterator[None]:
             raise root from None
         source = _line(kernel, error)
         at = f"It is this line: `{source}`" if source else ""
+        if isinstance(root, Rejected):
+            pythons = root.cause == "truth of a block" and re.search(r"(?<!\.)\bm(ax|in)\(", source)
+            raise Rejected(root.cause, PYTHONS_MAX if pythons else str(root), at) from None
         for known in ERRORS:
             if re.search(known.text, str(root)) and re.search(known.line, source):
                 raise Rejected(known.cause, known.says, at) from None
