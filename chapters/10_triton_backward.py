@@ -30,7 +30,7 @@ The five exercises take 6 to 45 minutes each. Two questions on earlier chapters 
 
 # %% tags=["shared"]
 import torch
-from torch.autograd.function import once_differentiable
+from torch.autograd.function import once_differentiable  # for exercise 10.5
 
 from simplex_lib.course import check, hint, predict, symptoms
 
@@ -80,6 +80,8 @@ mode = triton_mode()
 device = "cuda" if mode == "gpu" else "cpu"  # where the tensors of a kernel must lie
 warnings.filterwarnings("ignore", "Triton kernels run in")  # said by the library; said here now
 print("kernels here are", "compiled" if mode == "gpu" else "interpreted")
+if mode == "gpu":
+    print("Started with TRITON_INTERPRET=1, the course interprets them, and its checks see more.")
 
 # %% [markdown]
 r"""
@@ -254,7 +256,7 @@ r"""
 The two slips, now that you have met them:
 
 * **Eq. 15 sums over i and k, with k standing on the left.** A letter on the left names the entry and cannot be summed away; it must be $\sum_{i,j}$. This is the quickest check of any such formula: *left are the letters that stay, under the sum the others.* The trap is that the printed sum has a shape that fits, so nothing complains.
-* **Eqs. 14 to 16 lack the scale** $1/\sqrt d$ of Eq. 5. It is a factor of each logit, so it is a factor of whatever comes back through one. With d = 64 the three gradients come out eight times too large. Nothing crashes, and an optimizer like Adam, which divides by the size of the gradients, may hide it for a long time. A comparison with autograd shows it at once.
+* **Eqs. 14 to 16 lack the scale**, our `scale`; the paper takes $1/\sqrt d$ in its logits (Eq. 5, its trilinear logit). It is a factor of each logit, so it is a factor of whatever comes back through one. With d = 64 the three gradients come out eight times too large. Nothing crashes, and an optimizer like Adam, which divides by the size of the gradients, may hide it for a long time. A comparison with autograd shows it at once.
 
 ## One number is enough
 
@@ -331,7 +333,7 @@ for s in (32, 64):
 
 held = load("kernels_correctness")["memory"]
 print(f"on an H100, s = {held['s']}, one head, forward and backward: ", end="")
-print(f"{held['naive'] / 2**30:.1f} GiB against {held['kernel'] / 2**20:.2f} MiB")
+print(f"{held['naive'] / 1e9:.1f} GB against {held['kernel'] / 1e6:.1f} MB")
 
 # %% [markdown]
 r"""
@@ -497,9 +499,9 @@ for run in recorded["runs"]:
 
 # %% [markdown]
 r"""
-No sum of these is wrong; each is within rounding. But with atomics the gradients of one and the same step come out as 21 different ones. A training run that breaks at step 70,000 cannot be repeated; two versions of a kernel cannot be compared bit by bit; a rare fault hides in the noise. If one program owns the sum and adds in a fixed order, the same bits come every time. It is a property worth some work: **every number that is stored has one owner.**
+No sum of these is wrong; each is within rounding. But added by atomics, one and the same sum came out in as many ways as stand in the line of `atomic_kernel`, and gradients are made of such sums. A training run that breaks at step 70,000 cannot be repeated; two versions of a kernel cannot be compared bit by bit; a rare fault hides in the noise. If one program owns the sum and adds in a fixed order, the same bits come every time. It is a property worth some work: **every number that is stored has one owner.**
 
-Back to attention. Here is what would happen to $dK'$ if programs that own queries simply added to it: a window $w_2 = 8$, 28 queries in tiles of eight, so four programs. Choose a program: which rows of dk2 does it store, and where do crosses say that another one stores too?
+Back to attention. Here is what would happen to $dK'$ if programs that own queries simply added to it: a window $w_2 = 8$, 28 queries in tiles of eight, so four programs. Two tensors come in. `merged[i]` is query i times one first key, coordinate by coordinate and with the scale; `ds[i]` holds $dS$ of query i for the eight second keys that it sees, the last of them k = i. What is stored is their product, summed over the queries, added to what stood there (line 24). Choose a program: which rows of dk2 does it store, and where do crosses say that another one stores too?
 """
 
 # %%
@@ -507,7 +509,7 @@ step_programs("race", program=1)
 
 # %% [markdown]
 r"""
-You should have seen that each program stores the rows of its own tile and of the tile before, and that nearly every row has two programs. Two ways lead out without atomics. One changes the owner, the other the time.
+You should have seen that each program but the first stores the rows of its own tile and of the tile before, and that only the last rows, 24 to 27, have one program alone. Two ways lead out without atomics. One changes the owner, the other the time.
 
 ## Another owner
 
@@ -583,7 +585,7 @@ $$dv_j = \sum_{ik} P\; dO_i \circ v'_k \qquad\qquad dk_j = c \sum_{ik} dS\; q_i 
 * Inputs are float32 or float16. Convert after loading, multiply with `input_precision="ieee"`, and sum in float32. The gradients are float32.
 * Nothing outside a tensor is read or written, no input is written, nothing is left unwritten, there are no atomics. Helpers with `@triton.jit` are allowed. Logits may be ±100: take $e^{S - \mathrm{lse}}$, not $e^S$.
 
-The lines that move the pointers to head and text are given. By hand, the example of 10.1 with $w_1 = w_2 = 2$, lse = (0, ln 6) and δ = (0, 2): `dv1` = (⅙, ⅓) and `dk1` = (−0.462, 0.462).
+The lines that move the pointers to head and text are given. (On a machine with a GPU the checks of 10.3 and 10.4 see races and steps outside a tensor only where the course was started with `TRITON_INTERPRET=1`; without it they see the results.) By hand, the example of 10.1 with $w_1 = w_2 = 2$, lse = (0, ln 6) and δ = (0, 2): `dv1` = (⅙, ⅓) and `dk1` = (−0.462, 0.462).
 """
 
 
@@ -680,7 +682,7 @@ step_programs("dkv", program=0)
 
 # %% [markdown]
 r"""
-It stores 16 rows, and nobody else does. It loads *all* queries of *both* heads, since query 19 still sees key 12, and it loads them again for each second key: follow it, access by access. That is the price of owning keys.
+It stores 16 rows, and nobody else does. Over the whole loop it loads *all* queries of *both* heads, since query 19 still sees key 12, and each of them once for every second key that it sees, here three times (but for the first two, which see fewer): follow it, access by access. That is the price of owning keys.
 
 ## Another time: even and odd tiles
 
@@ -690,31 +692,31 @@ Cut the queries into tiles as long as that window, eight, as in the race above. 
 
 | second keys | 0 to 7 | 8 to 15 | 16 to 23 | 24 to 27 |
 |:--|:-:|:-:|:-:|:-:|
-| program 0, queries 0 to 7 | ● | | | |
-| program 1, queries 8 to 15 | ● | ● | | |
-| program 2, queries 16 to 23 | | ● | ● | |
-| program 3, queries 24 to 27 | | | ● | ● |
+| tile 0, queries 0 to 7 | ● | | | |
+| tile 1, queries 8 to 15 | ● | ● | | |
+| tile 2, queries 16 to 23 | | ● | ● | |
+| tile 3, queries 24 to 27 | | | ● | ● |
 
-Its own tile and the one before; no further, since the first query of a tile sees seven keys back. In each column stand at most two programs, and they are *neighbours*: an even and an odd one. So launch the even programs alone, and they cannot meet. When all of them have finished, launch the odd ones: they load what they find, add, and store. The programs of one launch share no element of dk2, and the second launch waits for the first. No race, no atomics, and a fixed order: the even part first.
+Its own tile and the one before; no further, since the first query of a tile sees seven keys back. In each column stand at most two tiles of queries, and they are *neighbours*: an even and an odd one. So launch programs for the even tiles alone, and they cannot meet. When all of them have finished, launch programs for the odd ones: they load what they find, add, and store. The programs of one launch share no element of dk2, and the second launch waits for the first. No race, no atomics, and a fixed order: the even part first.
 """
 
 # %% tags=["predict"]
 predict(
-    "The same window $w_2 = 8$, but tiles of four queries. Programs 0, 2, 4 ... run together. Is it still safe?",
+    "The same window $w_2 = 8$, but tiles of four queries. The tiles 0, 2, 4 ... run together. Is it still safe?",
     {
         "Yes: shorter tiles store fewer rows": "Fewer rows, but a query still sees seven keys back, and that is now more than one tile.",
-        "No: programs 0 and 2 both store to second key 1": (
+        "No: tiles 0 and 2 both store to second key 1": (
             "right",
-            "Program 0 has the queries 0 to 3 and reaches the keys 0 to 3. Program 2 begins with query 8, which reaches back to 8 − 7 = 1. A tile must be at least $w_2 - 1$ long; the paper takes $w_2$.",
+            "Tile 0 has the queries 0 to 3 and reaches the keys 0 to 3. Tile 2 begins with query 8, which reaches back to 8 − 7 = 1. A tile must be at least $w_2 - 1$ long; the paper takes $w_2$.",
         ),
         "Yes, as long as the number of tiles is even": "The number of tiles plays a part, but another one: it decides which launch has the last tile.",
-        "No: even and odd programs now run at the same time": "They are still two launches. The trouble is among the even ones.",
+        "No: even and odd tiles now run at the same time": "They are still two launches. The trouble is among the even ones.",
     },
 )
 
 # %% [markdown]
 r"""
-Watch it: the same tiles, now in two launches. Choose an odd program and follow its accesses: it loads rows of dk2 that an even one has stored. Then look at all programs at once. Are there crosses?
+Watch it: the same tiles, now in two launches, and each launch counts its programs from 0. Choose a program of the second launch, b0 or b1 (they have the odd tiles, 1 and 3), and follow its accesses: it loads rows of dk2 that the first launch has stored. Then look at all programs at once. Are there crosses?
 """
 
 # %%
@@ -733,12 +735,12 @@ Write the kernel that computes `dq`, `dk2` and `dv2` without atomics. Windows, $
 
 $$dv'_k = \sum_{ij} P\; dO_i \circ v_j \qquad dk'_k = c\sum_{ij} dS\; q_i \circ k_j \qquad dq_i = c \sum_{jk} dS\; k_j \circ k'_k$$
 
-* `W2` is the window of the second key **and** the length of a tile of queries. Tile t has the queries from t · W2 to t · W2 + W2 − 1; they see second keys from t · W2 − W2 to t · W2 + W2 − 1 and no others: 2 · W2 rows, of which those below 0 and from s on do not exist. (Row t · W2 − W2 itself is never visible. It is there to make the number a power of two.)
+* `W2`, a power of two and at least 16, is the window of the second key **and** the length of a tile of queries. Tile t has the queries from t · W2 to t · W2 + W2 − 1; they see second keys from t · W2 − W2 to t · W2 + W2 − 1 and no others: 2 · W2 rows, of which those below 0 and from s on do not exist. (Row t · W2 − W2 itself is never visible. It is there to make the number a power of two.)
 * Two launches: `STAGE` 0 for tiles 0, 2, …, then `STAGE` 1 for tiles 1, 3, …: t = 2 · `program_id(0)` + `STAGE`. STAGE 0 stores its rows of dk2 and dv2; STAGE 1 loads what is there, adds and stores. Both tensors hold zeros before STAGE 0. dq is unwritten before; each query belongs to one program, which stores it.
 * Load q, dout, lse, delta and the rows of k2 and v2 once; loop over single first keys j from t · W2 − w1 + 1 (at least 0) to the end of the tile (below s), and merge k1[j] and v1[j] this time.
 * All else as in 10.3: strides, odd sizes, float32 or float16 inputs, no step outside, no atomics, no two programs of one launch at one element.
 
-Stages by hand: s = 40, W2 = 16 makes three tiles. STAGE 0: program 0 has tile 0 and k = 0 to 15, program 1 has tile 2 and k = 16 to 39. STAGE 1: one program, tile 1, k = 0 to 31. Numbers by hand, the example of 10.3 (one tile): `dv2` = (2, 2), `dk2` = (0.924, −0.462), `dq` = (0, ⅔).
+Stages by hand: s = 40, W2 = 16 makes three tiles. STAGE 0: program 0 has tile 0 and k = 0 to 15, program 1 has tile 2 and k = 16 to 39. STAGE 1: one program, tile 1, k = 0 to 31. Numbers by hand, the example of 10.3 (one tile; `W2` = 16 in place of $w_2 = 2$, which changes nothing for two tokens): `dv2` = (2, 2), `dk2` = (0.924, −0.462), `dq` = (0, ⅔).
 """
 
 
@@ -837,7 +839,7 @@ check("10.4", second_key_kernel)
 
 # %% [markdown]
 r"""
-Four things in the paper's text about this kernel do not fit its code (Algorithm 2 and Listing 3), and each can cost a reader an evening:
+Four things about this kernel in the paper (Algorithm 2 and Listing 3) can each cost a reader an evening:
 
 * Line 8 of Algorithm 2 loads `K'[kv1_start : q_end]`. It must be `K'[q_start - w2 : q_end]`, as in the listing.
 * The prose has the kernel store dK and dV as well. The listing stores dQ, dK' and dV'.
@@ -862,7 +864,7 @@ assert visits(32, 32) == [0, 960, 0] and visits(32, 16)[2] and visits(32, 64)[0]
 
 # %% [markdown]
 r"""
-Only with BLOCK_Q = $w_2$. The listing's own sizes, 32 and 64, satisfy it; the assertion in it does not ask for it. With a window of 16 a third of the queries would count twice, with 64 a third not at all. Your kernel cannot make this mistake: one number, `W2`, is both.
+Only with BLOCK_Q = $w_2$. The listing's sizes are BLOCK_SIZE_Q = 32 and BLOCK_SIZE_KV2 = 64. It asserts that BLOCK_SIZE_KV2 = BLOCK_SIZE_Q + $w_2$, hence $w_2 = 32$, and all is well; it does not assert that BLOCK_SIZE_Q = $w_2$. With a window of 16 a third of the queries would count twice, with 64 a third not at all. Your kernel cannot make this mistake: one number, `W2`, is both.
 
 ## What it costs
 
@@ -904,7 +906,7 @@ for dtype, row in load("kernels_correctness")["largest"].items():
 r"""
 ## A function with a way back
 
-The kernels exist. How does PyTorch learn that they belong together? Through a class with two functions, `torch.autograd.Function`. Here is one without kernels: a softmax with its own way back, the line from the beginning of this chapter.
+The kernels exist. How does PyTorch learn that they belong together? Through a class with two functions, `torch.autograd.Function`. Here is one without kernels: a softmax with its own way back, the line from the beginning of this chapter. One calls `Softmax.apply(logits)` and makes no object of the class, which is why both functions are static. `ctx` is a bag that belongs to one call: forward puts in, backward takes out.
 """
 
 
@@ -1122,19 +1124,25 @@ r"""
 
 All of this can be got wrong, and has been, in research code that its authors published early, so that others can build on it. This chapter has learned from it too. What is worth knowing is not who slipped but *how*: each of these mistakes is one line, and most leave the output perfectly right.
 
-Sources: **F** is the package of the paper's authors (pytorch/FBGEMM, folder `fbgemm_gpu/experimental/simplicial_attention`, commit 71d6f8b); **L** is lucidrains/simplicial-attention, issue 1, closed since; **R** is the reference of a re-implementation. All were *read*; what the first one does was also measured on the package itself. The last one was reported to us as pseudo-code that goes round in articles; we have none to cite, but it is easily made.
+The code was *read*, in three places:
 
-| fault | where | the line |
+* **package**: that of the paper's authors (pytorch/FBGEMM, folder `fbgemm_gpu/experimental/simplicial_attention`, commit 71d6f8b). The first fault was also measured on the package itself; the others were read, not run.
+* **issue**: lucidrains/simplicial-attention, issue 1, closed since.
+* **reference**: that of a re-implementation.
+
+The last fault was reported to us as pseudo-code that goes round in articles; we have none to cite, but it is easily made.
+
+| fault | seen in | the line |
 |:--|:-:|:--|
-| lse in two bases | F | forward stores m + ln l, with m in base 2 |
-| two arguments exchanged | F | tensors handed to the backward by place, in another order than declared (which ones is our example) |
-| delta with dout's stride | F | from text to text, delta is read with the stride of another tensor |
-| constants ignored | F | `k2_bias` and `v2_bias` are accepted and not added |
-| 0.0 taken for None | F | `if not k2_bias:` puts the default in where one asks for 0.0 |
-| lse, delta in bfloat16 | F | one of the two backward kernels rounds both |
-| first key head only | F | the module makes a key head for each query head, the forward kernel reads the first |
-| grid counts query tiles | L | programs own tiles of keys, and there are as many as tiles of queries |
-| window of w + 1 | R | $i - w \le j$, in the reference that all else is held to |
+| lse in two bases | package | forward stores m + ln l, with m in base 2 |
+| two arguments exchanged | package | tensors handed to the backward by place, in another order than declared (which ones is our example) |
+| delta with dout's stride | package | from text to text, delta is read with the stride of another tensor (read only; what we ran had one text, where it does no harm) |
+| constants ignored | package | `k2_bias` and `v2_bias` are accepted and not added |
+| 0.0 taken for None | package | `if not k2_bias:` puts the default in where one asks for 0.0 |
+| lse, delta in bfloat16 | package | one of the two backward kernels rounds both |
+| first key head only | package | the module makes a key head for each query head, the forward kernel reads the first |
+| grid counts query tiles | issue | programs own tiles of keys, and there are as many as tiles of queries |
+| window of w + 1 | reference | $i - w \le j$, in the reference that all else is held to |
 | dq added twice | | both backward kernels add the whole $dQ$ |
 
 The constants are those of the paper's listings, which never explains them (chapter 09); the package has the defaults $1/d$ and 1. `simplex_lib.faults` has an attention over pairs in plain PyTorch, right, and cut into small steps. Each fault replaces one of them:
@@ -1166,9 +1174,9 @@ for fault in faults.FAULTS:
 r"""
 A dot is exactly 0. Six of ten have an output without error. Some details:
 
-* **Two bases.** The package's own kernels, run on an H100, had errors of 60 to 67 % in every gradient, and were right when they got a natural lse. The row of each query comes out $e^{-0.443 \max S}$ times as large, which is as if another loss had been differentiated: training goes on, in another direction.
+* **Two bases.** The package's own kernels, run on an H100, had errors of 60 to 67 % in every gradient, and were right when they got a natural lse. (Measured once, with one text; its inputs are not recorded here. Our re-creation has other inputs, hence other numbers.) The row of each query comes out $e^{-0.443 \max S}$ times as large, which is as if another loss had been differentiated: training goes on, in another direction.
 * **Exchanged.** lse and δ have one shape, and so have six other tensors. Whatever is exchanged, no error is raised. That is why calls with many tensors should name them.
-* **bfloat16.** Between 8 and 16 its numbers are 1/16 apart. An lse there is off by up to 1/32, and every probability by 3 %.
+* **bfloat16.** Between 8 and 16 its numbers are 1/16 apart. An lse there is off by up to 1/32, and a probability by up to 3.2 %, for $e^{1/32} = 1.032$.
 * **dq twice.** Exactly 1.000: the error is as large as the gradient itself. An optimizer that divides by the size of the gradients may hide it for long.
 
 ## Which test would have found it?
@@ -1192,25 +1200,52 @@ predict(
         "6, those with no error in the output above": "The table above was made with two key heads, and with the constants where they are ignored. Under the conditions of this suite two more give the right output.",
         "8": (
             "right",
-            "It finds the window that is one too wide, and the 0.0 that turns into a default. All else it lets pass. The package's suite is of this kind, forward only; the other repository does test gradients, in one setting and only where there is a GPU.",
+            "It finds the window that is one too wide, and the 0.0 that turns into a default. All else it lets pass. The package's suite is of this kind: it compares outputs with a reference, forward only. The repository of the issue does test gradients, in one setting and only where there is a GPU.",
         ),
         "10": "Two faults do change this output: one shows in every comparison with loops, the other as soon as somebody asks for 0.0.",
     },
 )
 
 # %%
+from itertools import combinations
+
 letters = "ABCDEFGHI"
 for letter, finder in zip(letters, faults.FINDERS, strict=True):
     print(letter, finder.__doc__.split("\n")[0])
 print("\n" + " " * 26 + " ".join(letters))
+found_by = {}
 for attention in (faults.PairAttention, *faults.FAULTS):
-    off = [finder(attention()) for finder in faults.FINDERS]
-    print(f"{attention.name:26}" + " ".join("x" if x > faults.TOLERANCE else "." for x in off))
+    off = [finder(attention()) > faults.TOLERANCE for finder in faults.FINDERS]
+    found_by[attention.name] = {letter for letter, x in zip(letters, off, strict=True) if x}
+    print(f"{attention.name:26}" + " ".join("x" if x else "." for x in off))
 
 # %% [markdown]
 r"""
-H and I are gradcheck by hand: nudge, divide, compare. H does it on one text, one head and one tile; I on two texts, four heads on two key heads and several tiles. Look at the two columns side by side: three faults pass H and not I, *only because the sizes of H are too small to show them*. And three rows have no cross in I: constants and windows that are wrong in the same way forward and backward. No comparison of a kernel with itself can find a wrong definition; for that there are B and C, which ask what the words mean. Which three columns find all ten? (B, C and I.)
+H and I are gradcheck by hand: nudge, divide, compare. H does it on one text, one head and one tile; I on two texts, four heads on two key heads and several tiles. Look at the two columns side by side: three faults pass H and not I, *only because the sizes of H are too small to show them*. And three rows have no cross in I: constants and windows that are wrong in the same way forward and backward. No comparison of a kernel with itself can find a wrong definition; for that there are B and C, which ask what the words mean.
+"""
 
+# %% tags=["predict"]
+predict(
+    "You may keep three of the nine tests. With which three is each of the ten faults found?",
+    {
+        "A, G and H": 'Look at the row "constants ignored": its only cross is in C.',
+        "C, G and I": 'Look at the row "window of w + 1": only A and B have a cross there.',
+        "B, D and I": "They miss the two faults about the constants.",
+        "B, C and I": (
+            "right",
+            "C is the only one that sees ignored constants. I is the only one beside E that sees the stride, and E sees nothing else. The window is left, for A or B.",
+        ),
+    },
+)
+
+# %%
+faulty = [found_by[fault.name] for fault in faults.FAULTS]
+for size in (1, 2, 3):
+    enough = [c for c in combinations(letters, size) if all(x & set(c) for x in faulty)]
+    print(f"{size} of nine:", " or ".join(map("".join, enough)) or "none finds all ten")
+
+# %% [markdown]
+r"""
 So these are the habits behind the tests of this course: sizes that all differ, more than one text, head and tile; logits that are shifted; every argument changed once to see that something happens; and the definition asked for by name.
 
 ## What the papers say, what we measured
