@@ -658,9 +658,9 @@ The interpreter runs the same source with NumPy. Where it agrees with a GPU and 
 | a read or write outside | no error; our checks see it | no error, or a crash |
 | a masked lane without `other` | 0 | undefined |
 | bfloat16 | **wrong, and no error** | right |
-| `input_precision` | ignored, float32 keeps all its bits | counts |
+| `input_precision` | ignored, float32 keeps all its bits; our checks ask for it | counts |
 | `tl.dot` with an inner axis below 16 | accepted | refused |
-| a variable that changes its shape or dtype in a loop | accepted | refused |
+| a variable that changes its shape or dtype in a loop | accepted; our checks see it | refused |
 | time | says nothing | the point of it all |
 
 Two rows of the table, live. First bfloat16: 1 + 1, 2 + 1, 3 + 1 and 0.5 + 1.
@@ -806,7 +806,7 @@ Causal attention with an online softmax. With `logits[i, j] = scale * q[i] · k[
 $$\text{out}_i = \sum_j \operatorname{softmax}_j(\text{logits}_{ij})\, v_j, \qquad \text{lse}_i = \ln \sum_j e^{\text{logits}_{ij}}$$
 
 * All tensors are (b, h, s, d) with as many key heads as query heads, all float32 or all float16; `out` has their dtype, `lse` (b, h, s) is float32. Each comes as a pointer and a tuple of strides, all different, none contiguous: `q_strides[2]` is the step from one query to the next.
-* The grid is (⌈s / ROWS⌉, h, b): a program owns ROWS queries of one head. `ROWS`, `KEYS`, `D` are powers of two, at least 16, and differ; D ≥ d, and the columns from d on are padding. `s` may be any length, also below a tile.
+* The grid is (⌈s / ROWS⌉, h, b): a program owns ROWS queries of one head, from `tile` · ROWS on, and stores their rows alone. `ROWS`, `KEYS`, `D` are powers of two, at least 16, and differ; D ≥ d, and the columns from d on are padding. `s` may be any length, also below a tile.
 * `scale` is the caller's, not always $1/\sqrt d$. Logits may be far above 88 or far below 0. `m`, `l`, `acc` and lse are float32; the weights go into `tl.dot` in the dtype of `v`, as `p.to(v.dtype)`.
 * Touch nothing outside, no atomics, one pass over the keys. You may work in base $e$ or 2; the lse is natural.
 
