@@ -77,6 +77,13 @@ class ProgramsPayload:
         return self.touches[self.access - 1] if self.access else None
 
     @property
+    def first_line(self) -> int:
+        """The one to see where all accesses are shown: whose lanes, if others store there too."""
+        if self.lanes_of and self.recording.contested(self.lanes_of):
+            return self.lanes_of.line
+        return min(self.marks, default=1)
+
+    @property
     def sentence(self) -> str:
         from simplex_lib.widgets.programs_words import sentence
 

@@ -134,9 +134,8 @@ def _source(p: ProgramsPayload) -> list[tuple[str, int, str, bool]]:
     A store that another program makes too is always among them.
     """
     source, count = p.recording.source, 2 * AROUND + 3
-    middle = p.line or min(p.marks, default=1) + AROUND - 1
-    if not p.line and p.lanes_of and p.recording.contested(p.lanes_of):
-        middle = p.lanes_of.line
+    opens = p.first_line
+    middle = p.line or (opens + AROUND - 1 if opens == min(p.marks, default=1) else opens)
     first = max(min(middle - AROUND, len(source) - count + 1), 1)
     found = []
     for n in range(first, min(first + count, len(source) + 1)):

@@ -126,7 +126,7 @@ def scene(p: ProgramsPayload, dark: bool) -> dict[str, Any]:
             note=f"{words} {g.name} {shape_text(g.shape)}: {g.note}",
         )  # fmt: skip
     marks = {str(line): SIGNS[letter] for line, letter in p.marks.items()}
-    code = dict(lines=p.recording.source, line=p.line, marks=marks, first=min(p.marks, default=1))
+    code = dict(lines=p.recording.source, line=p.line, marks=marks, first=p.first_line)
     return dict(
         columns=[[_drawn(g, cell) for g in column] for column in p.grids], cell=cell, lanes=lanes,
         code=code, looks=[(name, *look) for name, look in LOOKS[dark].items()], legend=legend(p),

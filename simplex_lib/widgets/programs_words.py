@@ -74,7 +74,8 @@ def _of_access(p: ProgramsPayload, touch: Touch) -> str:
 def _race(p: ProgramsPayload) -> str:
     """Who races with this program; or who stored the same in a launch before or after."""
     recording, launch = p.recording, p.recording.programs[p.program].launch
-    racing, apart, lost = [], [], False
+    racing, lost = [], False
+    apart: dict[int, list[str]] = {}  # by launch
     for name, shape in recording.tensors.items():
         mine, rivals = recording.written(name)[p.program], recording.rivals(name, p.program)
         for n, (other, written) in enumerate(zip(rivals, recording.written(name), strict=True)):
@@ -84,9 +85,10 @@ def _race(p: ProgramsPayload) -> str:
                 lost |= bool((written & mine & other).any())
                 racing.append(f"{who} {verb} {region(name, shape, np.flatnonzero(other))}")
             elif recording.programs[n].launch != launch and (written & mine).any():
-                when = "before" if recording.programs[n].launch < launch else "after"
+                its_launch = recording.programs[n].launch
+                who = program_name(recording, n, its_launch)
                 where = region(name, shape, np.flatnonzero(written & mine))
-                apart.append(f"{who} stores {where} {when} it")
+                apart.setdefault(its_launch, []).append(f"{who} stores {where}")
     if racing:
         danger = "what one of them stores can be lost" if lost else "it is open who comes first"
         return (
@@ -95,7 +97,11 @@ def _race(p: ProgramsPayload) -> str:
         )
     alone = "No other program of its launch stores what it touches."
     if apart:
-        alone += f" {_upper(and_(apart))}, which is safe: a launch waits for the one before."
+        parts = []
+        for its_launch, stores in apart.items():
+            when = "before" if its_launch < launch else "after"
+            parts.append(f"{when} it, in the {_nth(its_launch)} launch, {and_(stores)}")
+        alone += f" {_upper(and_(parts))}, which is safe: a launch waits for the one before."
     return alone
 
 
@@ -246,9 +252,12 @@ def program_name(recording: Recording, program: int, launch: int | None = None) 
     axes = max((n for n, size in enumerate(recording.grids[its_launch], 1) if size > 1), default=1)
     name = f"program {id[0]}" if axes == 1 else f"program {shape_text(id[:axes])}"
     if len(recording.grids) > 1 and its_launch != launch:
-        order = ("first", "second", "third")
-        name += f" of the {order[its_launch] if its_launch < 3 else f'{its_launch + 1}th'} launch"
+        name += f" of the {_nth(its_launch)} launch"
     return name + _owned(recording, program)
+
+
+def _nth(launch: int) -> str:
+    return ("first", "second", "third")[launch] if launch < 3 else f"{launch + 1}th"
 
 
 def _owned(recording: Recording, program: int) -> str:

@@ -266,8 +266,8 @@ def test_sentences():
     )
     assert "Program 2 of the same launch stores the same" in step_programs("race", 1, 7).sentence
     assert step_programs("even odd", 3).sentence.endswith(
-        "No other program of its launch stores what it touches. Program 1 of the first launch "
-        "(tile 2) stores dk2[16..23, :] before it, which is safe: a launch waits for the one "
+        "No other program of its launch stores what it touches. Before it, in the first launch, "
+        "program 1 (tile 2) stores dk2[16..23, :], which is safe: a launch waits for the one "
         "before."
     )
     assert step_programs("even odd", 2).sentence.startswith(
