@@ -10,7 +10,7 @@ from torch import Tensor
 from simplex_lib.checks.ch09_matmul_slips import WRONG
 from simplex_lib.checks.exercise import Draw, Exercise, Rejected, Right
 from simplex_lib.checks.jit import tl, triton
-from simplex_lib.checks.kernel_runs import Again, Output, Stride, run_kernel, tiles
+from simplex_lib.checks.kernel_runs import Again, Output, Stride, require_float32, run_kernel, tiles
 
 
 def inputs_matmul(
@@ -48,6 +48,9 @@ def ask_matmul(answer: Any, arguments: Mapping[str, Any]) -> Tensor:
                 "Where C is transposed in memory (c_row is 1, c_column is not) your C is another "
                 "one than where its rows lie in one piece.",
             )
+    if a.dtype == torch.float16:
+        exact = _launch(answer, dict(arguments, a=a.float(), b=b.float()), Output(shape))
+        require_float32("c", found, exact)
     return found
 
 

@@ -40,6 +40,10 @@ def sloppy_kernel(
     if SLIP == "tiles without their size":
         row = p + tl.arange(0, ROWS)[:, None]
         column = r + tl.arange(0, COLUMNS)[None, :]
+    elif SLIP == "rows without their size":
+        row = p + tl.arange(0, ROWS)[:, None]
+    elif SLIP == "columns without their size":
+        column = r + tl.arange(0, COLUMNS)[None, :]
     elif SLIP == "columns in steps of ROWS":
         column = r * ROWS + tl.arange(0, COLUMNS)[None, :]
     row_ok, column_ok = row < m, column < n
@@ -70,6 +74,10 @@ def sloppy_kernel(
         last = k - 1
     elif SLIP == "one block of k too few":
         last = k - INNER
+    elif SLIP == "loop up to n":
+        last = n
+    elif SLIP == "loop up to m":
+        last = m
     elif SLIP == "first block of k missing":
         first = INNER
     elif SLIP == "first block of k twice":
@@ -94,6 +102,9 @@ def sloppy_kernel(
         elif SLIP == "mask stands still":
             a_ok = row_ok & (a_inner - start < k)
             b_ok = (b_inner - start < k) & column_ok
+        if SLIP == "nothing moves":
+            a_inner, b_inner = a_inner - start, b_inner - start
+            a_ok, b_ok = row_ok & (a_inner < k), (b_inner < k) & column_ok
         if SLIP == "same block of k again" or SLIP == "A stands still":
             a_inner = a_inner - start
         if SLIP == "same block of k again" or SLIP == "B stands still":
@@ -128,6 +139,8 @@ def sloppy_kernel(
         c_at = row * c_column + column * c_row
     elif SLIP == "column stride of C ignored":
         c_at = row * c_row + column
+    if SLIP == "rounded when stored":
+        acc = acc.to(a_ptr.dtype.element_ty)
     if SLIP == "store unmasked":
         tl.store(c_ptr + c_at, acc)
     elif SLIP == "rows of the store unmasked":
@@ -278,6 +291,14 @@ WRONG = (
         "The first INNER products of each number are missing. The loop begins at 0.",
     ),
     _slip(
+        "loop up to n",
+        "The steps of your loop are as many as n would want. What a tile is summed over is k.",
+    ),
+    _slip(
+        "loop up to m",
+        "The steps of your loop are as many as m would want. What a tile is summed over is k.",
+    ),
+    _slip(
         "steps of one",
         "Your loop moves on by 1 and takes INNER products each time, so most of them are added "
         "again and again.",
@@ -290,6 +311,11 @@ WRONG = (
         "same block of k again",
         "Every step of your loop adds the first block of k again. Offsets have to move with it, "
         "in A along a row and in B down a column.",
+    ),
+    _slip(
+        "nothing moves",
+        "Every step of your loop adds the first block of k again, and its mask is that of the "
+        "first block too. The place where the loop stands has to come into the offsets.",
     ),
     _slip("A stands still", "B moves on along k and A does not: it gives its first block again."),
     _slip("B stands still", "A moves on along k and B does not: it gives its first block again."),
@@ -317,6 +343,16 @@ WRONG = (
         "tiles without their size",
         "Your kernel fills what it would if tile p began at row p. Tiles that lie side by side "
         "begin ROWS, or COLUMNS, apart.",
+    ),
+    _slip(
+        "rows without their size",
+        "Columns of tiles are right. In rows your kernel fills what it would if tile p began at "
+        "row p, and tiles begin ROWS apart.",
+    ),
+    _slip(
+        "columns without their size",
+        "Rows of tiles are right. In columns your kernel fills what it would if tile r began at "
+        "column r, and tiles begin COLUMNS apart.",
     ),
     _slip(
         "columns in steps of ROWS",
@@ -381,6 +417,11 @@ WRONG = (
         "float32 comes out right. For float16 your numbers are those of a running sum in the "
         "dtype of A, float16, which has 11 significant bits. Factors may be short, sums are "
         "float32.",
+    ),
+    _slip(
+        "rounded when stored",
+        "The sum is float32 and is rounded to the dtype of A before it is stored. C is float32 "
+        "also where A and B are float16.",
     ),
     _slip(
         "factors in float16",

@@ -41,8 +41,8 @@ ERRORS = (
         r"arange's arguments must be of type tl.constexpr",
         "arange",
         "tl.arange needs numbers that are known when the kernel is compiled: the names in "
-        "capitals, marked tl.constexpr. Sizes and program ids are known only when it runs; add "
-        "them to the block afterwards.",
+        "capitals, marked tl.constexpr. Sizes, program ids and where a loop stands are known only "
+        "when it runs; add them to the block afterwards.",
     ),
     Error(
         r"reduction dimensions",
@@ -73,6 +73,30 @@ ERRORS = (
         "no such axis",
         "Your kernel names an axis that the block does not have. Axes are counted from 0, so a "
         "block of one axis has axis 0 alone.",
+    ),
+    Error(
+        r"can be converted to Python scalars",
+        "function of Python",
+        "Python's own functions for numbers take one number, and a block holds many. A kernel has "
+        "functions for blocks: tl.exp, x.to(tl.int32) ...",
+    ),
+    Error(
+        r"'list' object has no attribute|<class 'list'> to tensor",
+        "list",
+        "A Python list is no block. Blocks come from tl.arange, tl.zeros, tl.full and tl.load.",
+    ),
+    Error(
+        r"list index out of range|'dtype' object has no attribute 'shape'",
+        "shape of a pointer",
+        "A pointer knows where its first number lies, and not how many there are: it has no "
+        "shape. The sizes are arguments of the kernel.",
+        line=r"\.shape",
+    ),
+    Error(
+        r"'(float|int)' object has no attribute 'to'",
+        "number of Python",
+        "A number that is written in the kernel, or is a tl.constexpr, is a plain number of "
+        "Python and has no .to. Use it as it is.",
     ),
     Error(
         r"object is not iterable",

@@ -137,8 +137,8 @@ def _reject_strangers(
     whose = f"belongs to program {program}" if min(number) >= 0 else "is no program's"
     raise Rejected(
         f"{verb} another's {name}",
-        f"Program {program_id(access.program, grid)} {verb} {name}[{place}], which {whose}. The "
-        "numbers may be right all the same.",
+        f"Program {program_id(access.program, grid)} {verb} {name}[{place}], which {whose}."
+        f"{'' if verb == 'loads' else ' The numbers may be right all the same.'}",
         where(kernel, access.line),
     )
 

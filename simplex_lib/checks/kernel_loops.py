@@ -38,8 +38,9 @@ def as_if_compiled(kernel: Any, *, ieee: bool) -> Iterator[None]:
 
     ieee: and at the end, if a tl.dot of float32 was not asked for input_precision="ieee".
     """
-    from triton.runtime import interpreter
+    from triton.runtime import interpreter as module
 
+    interpreter: Any = module
     rewriter, function = interpreter.FunctionRewriter, interpreter.InterpretedFunction
     known, transform = function.rewritten_fn, rewriter.ast_transformer
     patch, builder = interpreter._patch_lang_tensor, interpreter.interpreter_builder

@@ -2,8 +2,9 @@
 
 In the interpreter the kernel runs inside `simplex_lib.triton_trace`: reading or writing outside a
 tensor, elements that no program stores, and two programs that touch the same element are told in
-words, and what a mask hides is NaN unless the load says `other`. On a GPU the same call launches
-the compiled kernel, and only the NaN round and in the tensors speak.
+words, and what a mask hides is NaN unless the load says `other`. What a GPU would refuse is refused
+here too. On a GPU the same call launches the compiled kernel, and only the NaN round and in the
+tensors speak, and inputs that have changed.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from torch import Tensor
 
 from simplex_lib.checks.exercise import Rejected
 from simplex_lib.checks.guard import CHAPTERS, GUARDED, Watch
+from simplex_lib.checks.kernel_bands import look_at_bands, remember
 from simplex_lib.checks.kernel_errors import ERRORS
 from simplex_lib.checks.kernel_judge import Again, Output, Owners, judge, program_id, tiles, where
 from simplex_lib.checks.kernel_loops import IEEE, PYTHONS_MAX, NotIeee, as_if_compiled
@@ -32,7 +34,7 @@ from simplex_lib.checks.kernel_source import check_source
 from simplex_lib.triton_mode import prepare_triton
 from simplex_lib.triton_trace import Access, OutsideAccess, innermost, tracing
 
-__all__ = ["Again", "Output", "Stride", "Strides", "run_kernel", "tiles"]
+__all__ = ["Again", "Output", "Stride", "Strides", "require_float32", "run_kernel", "tiles"]
 
 MARGIN = 2  # NaN on both sides of each axis, so a tensor of two axes or more is never contiguous
 FAR = 1 << 14  # and so many before and after all
@@ -115,6 +117,23 @@ def run_kernel(
     return {name: x.clone() for name, x in known.items()}
 
 
+def require_float32(name: str, found: Tensor, exact: Tensor) -> None:
+    """Reject what is rounded to float16 on the way, by less than float16's tolerance shows.
+
+    found, exact: what a kernel made of float16 inputs, and of the same numbers in float32.
+    """
+    size = max(1.0, float(exact.abs().nan_to_num(0, 0, 0).max()))
+    error = (found - exact).abs()
+    off = error[torch.isfinite(error)]
+    if off.numel() and 2e-5 * size < float(off.max()) <= 1e-3 * size:
+        raise Rejected(
+            "rounded to float16",
+            f"The same numbers, once as float16 and once as float32, give two `{name}` here. "
+            "float32 holds every float16 number exactly; so something is rounded to float16 on "
+            "the way, and it need not be.",
+        )
+
+
 _known: dict[Any, dict[str, Tensor] | Rejected] = {}
 
 
@@ -143,8 +162,10 @@ def _run(
     else:
         if _is_stub(kernel):
             raise NotImplementedError
+        before = remember(tensors, tensors.keys() - outputs.keys())
         with _in_words(kernel), torch.cuda.device(device):
             kernel[grid](*passed)
+        look_at_bands(tensors, before)
     return {name: tensors[name].cpu().contiguous() for name in outputs}
 
 

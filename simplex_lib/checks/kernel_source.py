@@ -18,6 +18,11 @@ CHAIN = (
     "Your kernel compares three things in a row, as in 0 <= at < n. Python takes that for two "
     "comparisons joined by `and`, and a GPU refuses it: (0 <= at) & (at < n)."
 )
+ARANGE = next(known.says for known in ERRORS if "constexpr" in known.text)
+ONE_NUMBER = (
+    "int() and float() make numbers of Python, and what a kernel computes with are blocks and "
+    "numbers of Triton: x.to(tl.int32), x.to(tl.float32)."
+)
 RETURN = (
     "Your kernel returns something, and nobody receives it: a kernel gives its results away by "
     "tl.store alone."
@@ -73,9 +78,10 @@ def _faults(
             called = _value_of(node.func, function, changing)
             used = {name for x in node.args + node.keywords for name in _names_in(x)}
             if _is_arange(called) and used & changing:
-                says = next(known.says for known in ERRORS if known.cause == "arange")
-                yield "arange", says, node
+                yield "arange", ARANGE, node
             home = _home(called)
+            if called in (int, float) and used & changing:
+                yield "function of Python", ONE_NUMBER, node
             if home == "torch" or (home in ("math", "numpy") and used & changing):
                 yield f"function of {home}", _of_home(home, node), node
         elif isinstance(node, ast.Compare) and len(node.ops) > 1:

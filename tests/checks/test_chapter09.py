@@ -303,11 +303,11 @@ def odd_matmul(
             a = tl.abs(a)
             b = tl.abs(b)
         elif SLIP == "the other order":
-            acc += tl.dot(tl.trans(b), tl.trans(a))
+            acc += tl.dot(tl.trans(b), tl.trans(a), input_precision="ieee")
         elif SLIP == "elementwise":
             acc += a * b
         elif SLIP == "B transposed in the block":
-            acc += tl.dot(a, tl.trans(b))
+            acc += tl.dot(a, tl.trans(b), input_precision="ieee")
         acc += tl.dot(a, b, input_precision="ieee")
         if SLIP == "maximum":
             acc = tl.maximum(acc, 0.0)
@@ -498,7 +498,7 @@ WRITTEN = (
     ("9.1", one_pointer_loaded, {"one pointer"}),
     ("9.1", indexed, {"square brackets"}),
     ("9.1", without_load, {"address in place of number"}),
-    ("9.1", if_in_place_of_mask, {"load unmasked"}),
+    ("9.1", if_in_place_of_mask, {"truth of a block"}),
     ("9.1", shape_without_tuple, {"shape without tuple"}),
     ("9.1", of_torch, {"function of torch"}),
     ("9.1", of_itself, {"raised"}),
