@@ -6,7 +6,7 @@ from simplex_lib.checks.jit import tl, triton
 
 
 @triton.jit
-def slipped_first_key(
+def _slipped_tile(
     q_ptr,
     q_strides,
     k1_ptr,
@@ -36,9 +36,10 @@ def slipped_first_key(
     QUERIES: tl.constexpr,
     D: tl.constexpr,
     SLIP: tl.constexpr,
+    tile,
+    h,
+    b,
 ):
-    """As the statement asks, but for SLIP."""
-    tile, h, b = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     if SLIP == "heads moved as texts":
         h, b = b, h
     q_ptr += b * q_strides[0] + h * q_strides[1]
@@ -51,6 +52,27 @@ def slipped_first_key(
     delta_ptr += b * delta_strides[0] + h * delta_strides[1]
     dk1_ptr += b * dk1_strides[0] + h * dk1_strides[1]
     dv1_ptr += b * dv1_strides[0] + h * dv1_strides[1]
+
+    if SLIP == "k2 with the strides of q":
+        k2_strides = q_strides
+    if SLIP == "dout with the strides of q":
+        dout_strides = q_strides
+    if SLIP == "v1 with the strides of k1":
+        v1_strides = k1_strides
+    if SLIP == "v2 with the strides of k2":
+        v2_strides = k2_strides
+    if SLIP == "dv1 with the strides of dk1":
+        dv1_strides = dk1_strides
+    if SLIP == "contiguous strides":
+        q_strides = (0, 0, d, 1)
+        k1_strides = (0, 0, d, 1)
+        k2_strides = (0, 0, d, 1)
+        v1_strides = (0, 0, d, 1)
+        v2_strides = (0, 0, d, 1)
+        dout_strides = (0, 0, d, 1)
+        dk1_strides = (0, 0, d, 1)
+        dv1_strides = (0, 0, d, 1)
+        lse_strides, delta_strides = (0, 0, 1), (0, 0, 1)
 
     c = tl.arange(0, D)[None, :]
     first_j = tile * KEYS
@@ -106,6 +128,86 @@ def slipped_first_key(
     else:
         tl.store(dk1_ptr + dk1_at, dk1, mask=j_ok)
         tl.store(dv1_ptr + dv1_at, dv1, mask=j_ok)
+
+
+@triton.jit
+def slipped_first_key(
+    q_ptr,
+    q_strides,
+    k1_ptr,
+    k1_strides,
+    k2_ptr,
+    k2_strides,
+    v1_ptr,
+    v1_strides,
+    v2_ptr,
+    v2_strides,
+    dout_ptr,
+    dout_strides,
+    lse_ptr,
+    lse_strides,
+    delta_ptr,
+    delta_strides,
+    dk1_ptr,
+    dk1_strides,
+    dv1_ptr,
+    dv1_strides,
+    s,
+    d,
+    w1,
+    w2,
+    scale,
+    KEYS: tl.constexpr,
+    QUERIES: tl.constexpr,
+    D: tl.constexpr,
+    SLIP: tl.constexpr,
+):
+    """As the statement asks, but for SLIP."""
+    tile, h, b = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    tiles, heads = tl.num_programs(0), tl.num_programs(1)
+    if SLIP == "tiles from the end":
+        tile = tiles - 1 - tile
+    first = (b * heads + h) * tiles + tile  # programs in one row
+    last = first + 1
+    if SLIP == "program 0 does everything":
+        last = tl.where(first == 0, tiles * heads * tl.num_programs(2), first)
+    if SLIP == "first program of a head does everything":
+        last = tl.where(tile == 0, first + tiles, first)
+    for n in range(first, last):
+        _slipped_tile(
+            q_ptr,
+            q_strides,
+            k1_ptr,
+            k1_strides,
+            k2_ptr,
+            k2_strides,
+            v1_ptr,
+            v1_strides,
+            v2_ptr,
+            v2_strides,
+            dout_ptr,
+            dout_strides,
+            lse_ptr,
+            lse_strides,
+            delta_ptr,
+            delta_strides,
+            dk1_ptr,
+            dk1_strides,
+            dv1_ptr,
+            dv1_strides,
+            s,
+            d,
+            w1,
+            w2,
+            scale,
+            KEYS,
+            QUERIES,
+            D,
+            SLIP,
+            n % tiles,
+            n // tiles % heads,
+            n // tiles // heads,
+        )
 
 
 @triton.jit

@@ -22,6 +22,7 @@ from simplex_lib.checks.ch10_first_key_runs import (
     comparable,
 )
 
+NEW = ("dk1", "dv1")
 TOP = 3.4e38  # what lies above is inf in float32
 
 
@@ -71,21 +72,30 @@ class FirstKeySlip(InTorch):
         logits = torch.einsum("bhid,bhjd,bhkd->bhijk", q, k1, in_logits) * scale
         if slip in ("scale forgotten in the logits", "scale forgotten everywhere"):
             logits = logits / scale
-        p = probabilities(slip, logits, x["lse"], visible)
+        lse, delta = rounded_or_exchanged(slip, x["lse"], x["delta"])
+        p = probabilities(slip, logits, lse, visible)
+        tile = (j // arguments["keys"]).flatten()
+        if slip == "P of the tile":
+            total = over_tiles(p, 3, tile)
+            p = torch.where(total > 0, p / total, 0.0)
 
         plain = v2 * 0 + 1
         in_dp = plain if slip in ("v2 forgotten in dP", "v2 forgotten") else v2
         in_dv1 = plain if slip in ("v2 forgotten in dv1", "v2 forgotten") else v2
         dp = torch.einsum("bhid,bhjd,bhkd->bhijk", dout, v1, in_dp)
-        ds = logit_gradients(slip, p, dp, x["delta"], visible)
+        if slip == "delta of the tile":
+            delta = over_tiles(p * dp, 3, tile)
+        ds = logit_gradients(slip, p, dp, delta, visible)
 
         power = {"scale twice in dk1": 2, "scale forgotten in dk1": 0}.get(slip, 1)
         power = 0 if slip == "scale forgotten everywhere" else power
         in_dk1 = k2 * 0 + 1 if slip == "k2 forgotten in dk1" else k2
         into_dv1 = ds if slip == "dS in place of P" else p
         total = "bhijk,bhid,bhkd->bhjd"
-        dk1 = torch.einsum(total, weighed(ds, weight), q, in_dk1) * scale**power
-        dv1 = torch.einsum(total, weighed(into_dv1, weight), dout, in_dv1)
+        last = self.last_step(arguments)
+        in_k, in_v = (weight * last if slip == f"{name} overwritten" else weight for name in NEW)
+        dk1 = torch.einsum(total, weighed(ds, in_k), q, in_dk1) * scale**power
+        dv1 = torch.einsum(total, weighed(into_dv1, in_v), dout, in_dv1)
         dv1 = dv1 * (scale if slip == "scale in dv1" else 1)
         if slip == "dk1 and dv1 exchanged":
             dk1, dv1 = dv1, dk1
@@ -97,27 +107,42 @@ class FirstKeySlip(InTorch):
         s, slip = len(i), self.slip
         keys, queries, w1, w2 = (arguments[n] for n in ("keys", "queries", "w1", "w2"))
         if self.everywhere:
-            return torch.ones(s, s, s, dtype=torch.float64)
+            every = torch.ones(s, s, s, dtype=torch.float64)
+            return every * self.last_step(arguments) if slip == "sums begun anew" else every
         first_j = j // keys * keys
         i_end = (first_j + keys - 1 + w1).clamp(max=s)
         k_from, k_end = (first_j - w2 + 1).clamp(min=0), i_end
         if slip == "second keys before the tile left out":
             k_from = first_j
+        if slip == "last second key left out":
+            k_end = i_end - 1
         if slip == "second keys after the tile left out":
             k_end = (first_j + keys).clamp(max=s)
         i_from, i_to = torch.maximum(first_j, k), torch.minimum(i_end, k + w2)
         if slip == "queries after the tile left out":
             i_from, i_to = first_j + 0 * k, (first_j + keys).clamp(max=s) + 0 * k
-        rounds = ((i_to - i_from + queries - 1) // queries).clamp(min=0)
-        i_last = i_from + rounds * queries
-        reached = (i >= i_from) & (i < i_last)
-        weight = reached.double()
+        if slip == "last tile of queries left out":
+            i_to = i_to - queries
+        step = {"queries one by one": 1, "queries by half a tile": queries // 2}.get(slip, queries)
+        rounds = ((i_to - i_from + step - 1) // step).clamp(min=0)
+        newest = torch.minimum((i - i_from) // step, rounds - 1)
+        oldest = ((i - i_from - queries) // step + 1).clamp(min=0)
+        weight = (newest - oldest + 1).clamp(min=0).double()
         if slip == "last query counted again":
+            i_last = i_from + rounds * queries
             again = (i_last - torch.maximum(i_from, torch.tensor(s))).clamp(min=0)
             weight = weight + (i == s - 1) * again
-        if slip == "accumulators begun anew for each k":
+        if slip == "sums begun anew":
             k_from = k_end - 1
         return weight * ((k >= k_from) & (k < k_end))
+
+    def last_step(self, arguments: Mapping[str, Any]) -> Tensor:
+        """(i, j, k): whether the last step of the loops comes to them."""
+        i, j, k = places(arguments)
+        s, keys, queries = len(i), arguments["keys"], arguments["queries"]
+        if self.everywhere:
+            return (k == s - 1) & (i >= (s - 1) // queries * queries)
+        return k == (j // keys * keys + keys - 1 + arguments["w1"]).clamp(max=s) - 1
 
 
 def read(arguments: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -145,7 +170,22 @@ def probabilities(slip: str, logits: Tensor, lse: Tensor, visible: Tensor) -> Te
     p = power.exp()
     if slip == "quotient of exponentials":
         p = (logits.float().exp() / lse.float().exp()).double()
-    return torch.where(visible, torch.where(p > TOP, torch.inf, p), 0.0)
+    p = torch.where(p > TOP, torch.inf, p)
+    return p * visible if slip == "mask multiplied" else torch.where(visible, p, 0.0)
+
+
+def rounded_or_exchanged(slip: str, lse: Tensor, delta: Tensor) -> tuple[Tensor, Tensor]:
+    if slip == "lse in bfloat16":
+        lse = lse.bfloat16().double()
+    if slip == "lse in float16":
+        lse = lse.half().double()
+    return (delta, lse) if slip == "lse and delta exchanged" else (lse, delta)
+
+
+def over_tiles(x: Tensor, axis: int, tile: Tensor) -> Tensor:
+    """(b, h, i, j, k): sums over what lies in one tile along this axis, in the place of each."""
+    same = (tile[:, None] == tile).double()
+    return (x.movedim(axis, -1) @ same).movedim(-1, axis)
 
 
 def logit_gradients(slip: str, p: Tensor, dp: Tensor, delta: Tensor, visible: Tensor) -> Tensor:

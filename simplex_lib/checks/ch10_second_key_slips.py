@@ -17,11 +17,15 @@ from torch import Tensor
 from simplex_lib.checks.ch10_first_key_runs import READ, InTorch, comparable
 from simplex_lib.checks.ch10_first_key_slips import (
     logit_gradients,
+    over_tiles,
     places,
     probabilities,
     read,
+    rounded_or_exchanged,
     weighed,
 )
+
+NEW = ("dk2", "dv2")
 
 
 @dataclass(frozen=True)
@@ -76,17 +80,26 @@ class SecondKeySlip(InTorch):
         logits = torch.einsum("bhid,bhjd,bhkd->bhijk", q, in_logits, k2) * scale
         if slip in ("scale forgotten in the logits", "scale forgotten everywhere"):
             logits = logits / scale
-        p = probabilities(slip, logits, x["lse"], visible)
+        lse, delta = rounded_or_exchanged(slip, x["lse"], x["delta"])
+        p = probabilities(slip, logits, lse, visible)
+        all_k = torch.zeros(len(i))
+        if slip == "P of the tile":
+            total = over_tiles(p, 4, all_k)
+            p = torch.where(total > 0, p / total, 0.0)
         in_dp = one if slip in ("v1 forgotten in dP", "v1 forgotten") else v1
         dp = torch.einsum("bhid,bhjd,bhkd->bhijk", dout, in_dp, v2)
-        ds = logit_gradients(slip, p, dp, x["delta"], visible)
+        if slip == "delta of the tile":
+            delta = over_tiles(p * dp, 4, all_k)
+        ds = logit_gradients(slip, p, dp, delta, visible)
 
         reached, weight = self.weights(arguments)
         none = ("scale forgotten in dq and dk2", "scale forgotten everywhere")
         power = {"scale twice in dq": 2, "scale forgotten in dq": 0}.get(slip, 1)
+        last = self.last_step(arguments)
+        in_dq = reached * last if slip == "dq overwritten" else reached
         dq = torch.einsum(
             "bhijk,bhjd,bhkd->bhid",
-            weighed(ds, reached),
+            weighed(ds, in_dq),
             one if slip == "k1 forgotten in dq" else k1,
             one if slip == "k2 forgotten in dq" else k2,
         )
@@ -100,10 +113,15 @@ class SecondKeySlip(InTorch):
         dk2, dv2 = [], []
         for stage in (~odd, odd):
             total, part = "bhijk,bhid,bhjd->bhkd", weight * stage
-            dk2.append(torch.einsum(total, weighed(ds, part), q, in_dk2) * factor)
-            dv2.append(torch.einsum(total, weighed(into_dv2, part), dout, in_dv2))
+            in_k, in_v = (part * last if slip == f"{n} overwritten" else part for n in NEW)
+            dk2.append(torch.einsum(total, weighed(ds, in_k), q, in_dk2) * factor)
+            dv2.append(torch.einsum(total, weighed(into_dv2, in_v), dout, in_dv2))
             dv2[-1] = dv2[-1] * (scale if slip == "scale in dv2" else 1)
 
+        if slip == "dk2 and dv2 exchanged at the store":
+            again = touched_by_odd(arguments)  # exchanged once more, as they are loaded
+            ones = torch.where(again, dk2[0], dv2[0]), torch.where(again, dv2[0], dk2[0])
+            (dk2[0], dv2[0]), dk2[1], dv2[1] = ones, dv2[1], dk2[1]
         kept = self.kept_of_stage_0(arguments)
         both = kept * 0 + 1
         dk2 = weighed(dk2[0], kept if slip != "odd tiles overwrite dv2" else both) + dk2[1]
@@ -126,9 +144,12 @@ class SecondKeySlip(InTorch):
             j_from = first_i
         if self.everywhere:
             j_from, j_end = 0 * first_i, 0 * first_i + s
-        if slip == "accumulators begun anew for each j":
-            j_from = j_end - 1
-        reached = (j >= j_from) & (j < j_end) & (k >= first_i - w2) & (k < first_i + w2)
+        if slip == "first keys of the tile left out":
+            j_end = first_i
+        if slip == "last first key left out":
+            j_end = j_end - 1
+        last = self.last_step(arguments) | (slip != "sums begun anew")
+        reached = last & (j >= j_from) & (j < j_end) & (k >= first_i - w2) & (k < first_i + w2)
         weight = reached.double()
         if slip == "last query counted again":
             weight = weight * torch.where(i == s - 1, 1 - s % -w2, 1)
@@ -142,9 +163,20 @@ class SecondKeySlip(InTorch):
         }.get(slip, own | before)
         return reached.double(), weight * stored
 
+    def last_step(self, arguments: Mapping[str, Any]) -> Tensor:
+        """(i, j, k): whether the last step of the loop comes to them."""
+        i, j, _ = places(arguments)
+        s, w2 = len(i), arguments["w2"]
+        return j == (s if self.everywhere else (i // w2 * w2 + w2).clamp(max=s)) - 1
+
     def kept_of_stage_0(self, arguments: Mapping[str, Any]) -> Tensor:
         """(k, 1): 1 where the odd tiles leave what the even ones stored, or add to it."""
-        s, w2 = arguments["q"].shape[2], arguments["w2"]
-        tile = torch.arange(s)[:, None] // w2
-        touched = (tile % 2 == 1) | (tile + 1 < -(-s // w2))  # by its own tile or the next one
-        return (~touched | (not self.slip.startswith("odd tiles overwrite"))).double()
+        kept = not self.slip.startswith("odd tiles overwrite")
+        return (~touched_by_odd(arguments) | kept).double()
+
+
+def touched_by_odd(arguments: Mapping[str, Any]) -> Tensor:
+    """(k, 1): whether an odd tile stores this row of dk2 and dv2."""
+    s, w2 = arguments["q"].shape[2], arguments["w2"]
+    tile = torch.arange(s)[:, None] // w2
+    return (tile % 2 == 1) | (tile + 1 < -(-s // w2))  # its own, or the next one

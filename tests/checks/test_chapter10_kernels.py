@@ -17,12 +17,19 @@ from simplex_lib.checks import check, exercises
 from simplex_lib.checks.audit_checks import confusion
 from simplex_lib.checks.ch10_first_key import truth_first_key
 from simplex_lib.checks.ch10_first_key_runs import (
+    AS_DRAWN,
+    FAR,
+    HIGH_IF_HIDDEN,
     READ,
     SCALE,
     attention,
     given_tensors,
     gradients,
+    in_memory,
+    laid_out,
+    output_orders,
     pair_inputs,
+    raise_hidden,
     width_of,
 )
 from simplex_lib.checks.ch10_second_key import truth_second_key
@@ -277,7 +284,7 @@ def test_the_example_of_the_page_comes_out():
         dv1=(1 / 6, 2 / 6),
         dv2=(2, 2),
     )
-    options: dict[str, Any] = dict(w1=2, w2=2, scale=1.0, far=0)
+    options: dict[str, Any] = dict(w1=2, w2=2, scale=1.0, logits=AS_DRAWN)
     found: dict[str, Any] = dict(
         zip(("dq", "dk2", "dv2"), truth_second_key(**example(), **options), strict=True)
     )
@@ -291,7 +298,7 @@ def test_the_example_of_the_page_comes_out():
 
 
 def test_the_truth_agrees_with_the_library_and_with_explicit_sums():
-    x = pair_inputs(Draw(3), b=1, h=2, s=6, d=3, far=0)
+    x = pair_inputs(Draw(3), b=1, h=2, s=6, d=3, logits=AS_DRAWN)
     out, lse = attention(x, 4, 2, 0.7)
     inputs = [x[name] for name in READ[:5]]
     wanted = trilinear_attention_with_lse(*inputs, w1=4, w2=2, scale=0.7)
@@ -315,17 +322,40 @@ def test_the_truth_agrees_with_the_library_and_with_explicit_sums():
 
 
 def test_logits_that_are_far_from_0_leave_the_range_of_exp():
-    x = pair_inputs(Draw(0), b=1, h=1, s=4, d=5, far=120)
+    x = pair_inputs(Draw(0), b=1, h=1, s=4, d=5, logits=FAR)
     lse = attention(x, 4, 4, SCALE)[1].float()
     assert (lse.exp()[..., 2::2] == 0).all() and lse.exp()[..., 1::2].isinf().all()
 
 
-def test_no_two_inputs_of_a_kernel_have_the_same_strides():
-    x = pair_inputs(Draw(0), b=2, h=3, s=5, d=4, far=0)
-    given = given_tensors(x | dict(w1=2, w2=3, scale=1.0))
-    assert len({tensor.stride() for tensor in given.values()}) == 8
-    assert all(tensor.stride()[-1] > 1 for tensor in given.values())
-    assert all(torch.equal(given[name], x[name]) for name in READ)
+def test_hidden_logits_alone_are_high():
+    x = raise_hidden(pair_inputs(Draw(0), b=1, h=1, s=18, d=3, logits=HIGH_IF_HIDDEN), 4, 5)
+    logits = SCALE * torch.einsum("bhid,bhjd,bhkd->ijk", x["q"], x["k1"], x["k2"])
+    at = torch.arange(18)
+    past = at[:, None] - at
+    visible = ((past >= 0) & (past < 4))[:, :, None] & ((past >= 0) & (past < 5))[:, None]
+    assert logits[visible].abs().max() < 10
+    over = logits - attention(x, 4, 5, SCALE)[1][0, 0, :, None, None] > 90
+    future = past < 0
+    assert (over & future[:, :, None]).any() and (over & future[:, None]).any()
+    assert (over & (past >= 4)[:, :, None]).any() and (over & (past >= 5)[:, None]).any()
+
+
+def test_no_two_tensors_of_a_kernel_lie_alike():
+    alike = []
+    for d in (4, 5):
+        x = pair_inputs(Draw(0), b=2, h=3, s=7, d=d, logits=AS_DRAWN)
+        given = given_tensors(x | dict(w1=2, w2=3, scale=1.0))
+        assert all(torch.equal(given[name], x[name]) for name in READ)
+        new = [laid_out(torch.zeros(2, 3, 7, d), order) for order in output_orders(d)]
+        tensors = [*(given[name] for name in READ), *new]
+        assert len({tensor.stride() for tensor in tensors}) == 9
+        assert all(tensor.stride()[-1] > 1 for tensor in tensors)
+        for axis in (2, 3):
+            steps = [tensor.stride()[axis] for tensor in tensors]
+            pairs = [(m, n) for m in range(9) for n in range(m) if steps[m] == steps[n]]
+            alike.append({(axis, *pair) for pair in pairs})
+    assert not (alike[0] & alike[2]) and not (alike[1] & alike[3])
+    assert in_memory("shb") == (2, 1, 0)
     assert [width_of(d) for d in (1, 16, 17, 32)] == [16, 16, 32, 32]
 
 
@@ -369,6 +399,22 @@ def test_other_mistakes_in_the_second_kernel_are_told_by_what_they_do(changes, c
     assert seen("10.4", *changes).cause == cause
 
 
+VISIBLE_1 = "tl.where(sees_j & sees_k[None, :], tl.exp(logits - lse[None, :]), 0.0)"
+PRODUCT_1 = (VISIBLE_1, "tl.exp(logits - lse[None, :]) * (sees_j & sees_k[None, :])")
+VISIBLE_2 = "tl.where(visible, tl.exp(logits - lse[None, :]), 0.0)"
+PRODUCT_2 = (VISIBLE_2, "tl.exp(logits - lse[None, :]) * visible")
+MERGED = "dp = tl.dot("
+RENORMED = (MERGED, f"p = p / tl.maximum(tl.sum(p, 0), 1e-30)[None, :]; {MERGED}")
+TILE_DELTA = ("dp - delta[None, :]", "dp - tl.sum(p * dp, 0)[None, :]")
+LAST_TILE = "last tile of queries left out"
+LSE = ("lse = tl.load", "delta = tl.laod")
+DELTA = ("delta = tl.load", "lse = tl.load")
+BFLOAT = ("- lse[None, :]", "- lse.to(tl.bfloat16).to(tl.float32)[None, :]")
+EXCHANGED = (("dk2_at, dk2, mask", "dk2_at, xx, mask"), ("dv2_at, dv2, mask", "dv2_at, dk2, mask"))
+EXCHANGED += (("dk2_at, xx, mask", "dk2_at, dv2, mask"),)
+STRIDES = "k2 with the strides of q"
+
+
 @pytest.mark.parametrize(
     ("exercise", "changes", "cause"),
     [
@@ -389,6 +435,28 @@ def test_other_mistakes_in_the_second_kernel_are_told_by_what_they_do(changes, c
             "even tiles in both stages",
         ),
         ("10.4", [("tl.store(dk2_at", "tl.atomic_add(dk2_at")], "atomics"),
+        ("10.3", [PRODUCT_1], "mask multiplied"),
+        ("10.4", [PRODUCT_2], "mask multiplied"),
+        ("10.3", [RENORMED], "P of the tile"),
+        ("10.4", [RENORMED], "P of the tile"),
+        ("10.3", [TILE_DELTA], "delta of the tile"),
+        ("10.4", [TILE_DELTA], "delta of the tile"),
+        ("10.3", [("dk1 += tl.dot", "dk1 = tl.dot")], "dk1 overwritten"),
+        ("10.3", [("dv1 += tl.dot", "dv1 = tl.dot")], "dv1 overwritten"),
+        ("10.4", [("dq += tl.dot", "dq = tl.dot")], "dq overwritten"),
+        ("10.4", [("dk2 += tl.dot", "dk2 = tl.dot")], "dk2 overwritten"),
+        ("10.4", [("dv2 += tl.dot", "dv2 = tl.dot")], "dv2 overwritten"),
+        ("10.3", [("k + w2), QUERIES", "k + w2) - QUERIES, QUERIES")], LAST_TILE),
+        ("10.3", [("k + w2), QUERIES", "k + w2), QUERIES // 2")], "queries by half a tile"),
+        ("10.3", [("- w2 + 1, 0), i_end", "- w2 + 1, 0), i_end - 1")], "last second key left out"),
+        ("10.4", [("tl.minimum(first_i + W2, s)", "first_i")], "first keys of the tile left out"),
+        ("10.3", [LSE, DELTA, ("= tl.laod", "= tl.load")], "lse and delta exchanged"),
+        ("10.4", [LSE, DELTA, ("= tl.laod", "= tl.load")], "lse and delta exchanged"),
+        ("10.3", [BFLOAT], "lse in bfloat16"),
+        ("10.4", [BFLOAT], "lse in bfloat16"),
+        ("10.4", [("(i - j < w1)", "(i - j <= w1)")], "window w1 + 1 in the mask"),
+        ("10.4", [*EXCHANGED], "dk2 and dv2 exchanged at the store"),
+        ("10.3", [("    c = tl.ar", "    k2_strides = q_strides\n    c = tl.ar")], STRIDES),
     ],
 )
 def test_a_learners_own_kernel_with_a_known_slip_is_named(exercise, changes, cause):
