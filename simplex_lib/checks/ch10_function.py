@@ -16,6 +16,7 @@ from torch import Tensor
 from simplex_lib.checks import ch10_function_answers as answers
 from simplex_lib.checks.ch10_function_answers import function
 from simplex_lib.checks.ch10_function_ask import ask_function
+from simplex_lib.checks.ch10_function_kernels import windows
 from simplex_lib.checks.exercise import Draw, Exercise, Right, Wrong
 
 
@@ -35,13 +36,15 @@ def truth_function(
     dlse: Tensor,
     scale: float,
 ) -> tuple[Tensor, ...]:
-    """out and lse query by query over the pairs of its past; gradients by autograd."""
+    """out and lse query by query over the pairs in its two windows; gradients by autograd."""
     inputs = [x.clone().requires_grad_() for x in (q, k1, k2, v1, v2)]
     b, h, s, _ = q.shape
+    w1, w2 = windows(s)
     outs, lses = [], []
     for n, m, i in torch.cartesian_prod(*(torch.arange(x) for x in (b, h, s))).tolist():
         one_q, one_k1, one_k2, one_v1, one_v2 = (x[n, m] for x in inputs)
-        pairs = [(j, k) for j in range(i + 1) for k in range(i + 1)]
+        past = range(i + 1)
+        pairs = [(j, k) for j in past for k in past if i - w1 < j and i - w2 < k]
         first, second = (torch.tensor(at) for at in zip(*pairs, strict=True))
         logits = scale * (one_q[i] * one_k1[first] * one_k2[second]).sum(-1)
         lses.append(logits.exp().sum().log())
@@ -115,6 +118,48 @@ FUNCTION = Exercise(
             "The kernels of the backward pass get v2 in the place of v1 and v1 in that of v2.",
         ),
         Wrong(
+            "both exchanged on the way",
+            function(given=answers.both_exchanged),
+            "The kernels of the backward pass get k2 and v2 in the place of k1 and v1, and these "
+            "in theirs. What the kernels return stands in the right order.",
+        ),
+        Wrong(
+            "keys exchanged in forward",
+            function(launch=answers.forward_with_keys_exchanged),
+            "`kernels.forward` gets k2 in the place of k1 and k1 in that of k2.",
+        ),
+        Wrong(
+            "values exchanged in forward",
+            function(launch=answers.forward_with_values_exchanged),
+            "`kernels.forward` gets v2 in the place of v1 and v1 in that of v2.",
+        ),
+        Wrong(
+            "both exchanged in forward",
+            function(launch=answers.forward_with_both_exchanged),
+            "`kernels.forward` gets k2 and v2 in the place of k1 and v1, and these in theirs. "
+            "Without windows nobody sees it, since all pairs are summed; the kernels of the check "
+            "have two windows, and they differ.",
+        ),
+        Wrong(
+            "both exchanged in all three",
+            function(
+                launch=answers.forward_with_both_exchanged,
+                given=answers.both_exchanged,
+            ),
+            "All three kernels get k2 and v2 in the place of k1 and v1, and these in theirs; the "
+            "gradients are returned in the kernels' order, as if nothing were exchanged.",
+        ),
+        Wrong(
+            "exchanged there and back",
+            function(
+                launch=answers.forward_with_both_exchanged,
+                given=answers.both_exchanged,
+                order=lambda dq, dk1, dk2, dv1, dv2: (dq, dk2, dk1, dv2, dv1),
+            ),
+            "All three kernels get k2 and v2 in the place of k1 and v1, and the gradients are "
+            "exchanged back. That is attention with its two windows exchanged.",
+        ),
+        Wrong(
             "delta forgotten",
             function(delta=lambda dout, out, dlse: -dlse),
             "dv1 and dv2 are right, and the kernels get a delta without the sum of dout · out.",
@@ -158,6 +203,12 @@ FUNCTION = Exercise(
             "been multiplied by it.",
         ),
         Wrong(
+            "scaled instead",
+            function(given=answers.scaled_instead),
+            "All is right but dq. The kernels of the backward pass get scale · q in the place of q "
+            "and 1 for scale, so what they return is the gradient of scale · q.",
+        ),
+        Wrong(
             "dout not used",
             function(given=answers.no_dout),
             "out and lse are right. The kernels of the backward pass get ones in the place of "
@@ -169,6 +220,7 @@ FUNCTION = Exercise(
             "Refused by autograd.",
         ),
         Wrong("number of gradients", function(others=(None,)), "Refused by autograd."),
+        Wrong("more gradients than arguments", function(others=(None,) * 3), "Refused."),
         Wrong(
             "gradient of what is no tensor",
             function(others=(torch.zeros(()), None)),
@@ -201,6 +253,16 @@ FUNCTION = Exercise(
             "Refused by a kernel.",
         ),
         Wrong("launched for nothing", function(needs=lambda ctx: (True,) * 7), "Refused."),
+        Wrong("forward launched twice", function(launch=answers.launched_twice), "Refused."),
+        Wrong("forward launched again", answers.Again, "Refused."),
+        Wrong("tensor on kernels", function(launch=answers.kept_on_kernels), "Refused."),
+        Wrong("converted", function(given=answers.in_single), "Refused by a kernel."),
+        Wrong(
+            "rounded",
+            function(delta=lambda *x: answers.delta_of(*x).float().double()),
+            "Refused.",
+        ),
+        Wrong("forward changes its input", function(after=answers.scale_in_place), "Refused."),
         Wrong("launched twice", answers.each_for_itself(), "Refused."),
         Wrong(
             "lse without its gradient",

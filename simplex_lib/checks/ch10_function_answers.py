@@ -25,8 +25,10 @@ def function(
     *,
     straight: Callable[[Tensor], Tensor] = torch.Tensor.contiguous,
     straight_dout: Callable[[Tensor], Tensor] = torch.Tensor.contiguous,
+    launch: Callable[..., Any] = lambda forward, *given: forward(*given),
     keep: Callable[..., None] = lambda ctx, *tensors: ctx.save_for_backward(*tensors),
     kept: Callable[[Any], Sequence[Tensor]] = lambda ctx: ctx.saved_tensors,
+    after: Callable[..., None] = lambda *inputs: None,
     more: Callable[..., Sequence[Tensor]] = lambda *inputs: (),
     results: Callable[[Any, Tensor, Tensor], Any] = lambda ctx, out, lse: (out, lse),
     delta: Callable[[Tensor, Tensor, Tensor], Tensor] = delta_of,
@@ -51,8 +53,9 @@ def function(
             kernels: Any,
         ) -> Any:
             inputs = [straight(x) for x in (q, k1, k2, v1, v2)]
-            out, lse = kernels.forward(*inputs, scale)
+            out, lse = launch(kernels.forward, *inputs, scale)
             keep(ctx, *inputs, out, lse, *more(*inputs, scale))
+            after(*inputs)
             ctx.scale, ctx.kernels = scale, kernels
             return results(ctx, out, lse)
 
@@ -138,6 +141,49 @@ def values_exchanged(*given: Any) -> tuple[Any, ...]:
     return dout, q, k1, k2, v2, v1, lse, delta, scale
 
 
+def both_exchanged(*given: Any) -> tuple[Any, ...]:
+    dout, q, k1, k2, v1, v2, lse, delta, scale = given
+    return dout, q, k2, k1, v2, v1, lse, delta, scale
+
+
+def forward_with_keys_exchanged(
+    forward: Any, q: Any, k1: Any, k2: Any, v1: Any, v2: Any, scale: Any
+) -> Any:
+    return forward(q, k2, k1, v1, v2, scale)
+
+
+def forward_with_values_exchanged(
+    forward: Any, q: Any, k1: Any, k2: Any, v1: Any, v2: Any, scale: Any
+) -> Any:
+    return forward(q, k1, k2, v2, v1, scale)
+
+
+def forward_with_both_exchanged(
+    forward: Any, q: Any, k1: Any, k2: Any, v1: Any, v2: Any, scale: Any
+) -> Any:
+    return forward(q, k2, k1, v2, v1, scale)
+
+
+def launched_twice(forward: Any, *given: Any) -> Any:
+    return forward(*given)[0], forward(*given)[1]
+
+
+def kept_on_kernels(forward: Any, *given: Any) -> Any:
+    out, lse = forward(*given)
+    forward.__self__.out = out
+    return out, lse
+
+
+def scale_in_place(q: Tensor, *_: Tensor) -> None:
+    q.mul_(0.5)
+
+
+def in_single(*given: Any) -> tuple[Any, ...]:
+    """delta in float32."""
+    *before, delta, scale = given
+    return *before, delta.float(), scale
+
+
 def lse_and_delta_exchanged(*given: Any) -> tuple[Any, ...]:
     *before, lse, delta, scale = given
     return *before, delta, lse, scale
@@ -150,6 +196,11 @@ def no_scale(*given: Any) -> tuple[Any, ...]:
 def scaled_again(*given: Any) -> tuple[Any, ...]:
     dout, q, *others, scale = given
     return dout, scale * q, *others, scale
+
+
+def scaled_instead(*given: Any) -> tuple[Any, ...]:
+    dout, q, *others, scale = given
+    return dout, scale * q, *others, 1.0
 
 
 def no_dout(*given: Any) -> tuple[Any, ...]:
@@ -175,6 +226,37 @@ def each_for_itself() -> Answer:
             return tuple(found)
 
     return TrilinearFunction
+
+
+class Again(function()):
+    """Keeps the inputs alone, and launches the forward kernel once more in backward."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        q: Tensor,
+        k1: Tensor,
+        k2: Tensor,
+        v1: Tensor,
+        v2: Tensor,
+        scale: float,
+        kernels: Any,
+    ) -> Any:
+        inputs = [x.contiguous() for x in (q, k1, k2, v1, v2)]
+        ctx.save_for_backward(*inputs)
+        ctx.scale, ctx.kernels = scale, kernels
+        return kernels.forward(*inputs, scale)
+
+    @staticmethod
+    @once
+    def backward(ctx: Any, dout: Tensor, dlse: Tensor) -> Any:
+        inputs = ctx.saved_tensors
+        out, lse = ctx.kernels.forward(*inputs, ctx.scale)
+        dout = dout.contiguous()
+        now = (dout, *inputs, lse, delta_of(dout, out, dlse), ctx.scale)
+        dk1, dv1 = ctx.kernels.first_key(*now)
+        dq, dk2, dv2 = ctx.kernels.second_key(*now)
+        return dq, dk1, dk2, dv1, dv2, None, None
 
 
 class Plain:

@@ -16,6 +16,7 @@ from simplex_lib.checks.ch10_function_pass import (
     gradients_of,
     near,
     reference,
+    tensors_in,
     wanted_gradients,
 )
 from simplex_lib.checks.exercise import Rejected
@@ -40,6 +41,7 @@ def ask_function(answer: Any, arguments: Mapping[str, Any]) -> Any:
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda x: x):
         first = apply_to(answer, inputs, scale)
+    rules.require_inputs_unchanged(first, inputs)
     _require_little(first, saved)
     results = first.out.detach().clone(), first.lse.detach().clone()
     results += tuple(gradients_of(first, (first.out * dout).sum()))
@@ -49,12 +51,14 @@ def ask_function(answer: Any, arguments: Mapping[str, Any]) -> Any:
     rules.require_unchanged(first, dict(inputs, out=results[0], lse=results[1]))
     rules.require_contiguous(first.kernels)
     rules.require_launches(first)
+    rules.require_one_each(answer, inputs, scale, dout)
     rules.require_any_dout(answer, inputs, scale)
     rules.require_dout_unchanged(answer, inputs, scale, dout)
     rules.require_any_layout(answer, inputs, scale, dout)
     rules.require_only_what_is_needed(answer, inputs, scale, dout)
     rules.require_lse(answer, inputs, scale, dout, dlse)
     rules.require_separate_calls(answer, inputs, scale, dout)
+    rules.require_nothing_shared(answer, inputs, scale, dout)
     rules.require_watched(answer, inputs, scale, dout)
     rules.require_once(answer, inputs, scale)
     rules.require_training(answer, inputs, scale)
@@ -65,9 +69,9 @@ def ask_function(answer: Any, arguments: Mapping[str, Any]) -> Any:
 def _require_little(made: Pass, saved: list[Tensor]) -> None:
     """Nothing as large as the cube is kept, and no tensor where autograd does not see it."""
     on_ctx = getattr(made.out.grad_fn, "__dict__", {})
-    kept = {name: x for name, x in on_ctx.items() if _tensors(x)}
+    kept = {name: x for name, x in on_ctx.items() if tensors_in(x)}
     limit = sum(x.numel() for x in (*made.inputs.values(), made.out, made.lse))
-    for x in (*saved, *(t for value in kept.values() for t in _tensors(value))):
+    for x in (*saved, *(t for value in kept.values() for t in tensors_in(value))):
         if x.numel() > limit:
             raise Rejected(
                 "too much kept",
@@ -83,10 +87,3 @@ def _require_little(made: Pass, saved: list[Tensor]) -> None:
             "backward, and an output kept there keeps its own graph alive. Tensors go through "
             "ctx.save_for_backward.",
         )
-
-
-def _tensors(x: Any) -> list[Tensor]:
-    if isinstance(x, Tensor):
-        return [x]
-    parts = x.values() if isinstance(x, dict) else x if isinstance(x, (tuple, list, set)) else ()
-    return [t for part in parts for t in _tensors(part)]

@@ -2,7 +2,8 @@
 
 They are PyTorch inside, in the dtype of their inputs, and hide it from autograd. They want the
 shapes that kernels want, and note when memory is not laid out row by row, where a kernel would
-read other numbers than those of the tensor.
+read other numbers than those of the tensor. Their two windows differ, so that the first key and
+the second are not interchangeable.
 """
 
 from __future__ import annotations
@@ -17,6 +18,11 @@ from simplex_lib.checks.exercise import Rejected
 KEYS, VALUES = ("q", "k1", "k2"), ("v1", "v2")
 INPUTS = (*KEYS, *VALUES)
 BACKWARD = ("dout", *INPUTS, "lse", "delta")
+
+
+def windows(s: int) -> tuple[int, int]:
+    """w1 and w2: how many first and second keys a query sees, itself included."""
+    return max(1, s // 2), max(2, s - 1)
 
 
 class Kernels:
@@ -96,6 +102,13 @@ class Kernels:
                 )
             if not x.is_contiguous():
                 self.crooked.append((kernel, name, x.stride()))
+            if x.dtype != torch.float64:
+                got = str(x.dtype).removeprefix("torch.")
+                raise Rejected(
+                    "converted",
+                    f"`kernels.{kernel}` gets {name} in {got}, and apply was called with float64. "
+                    "Something was converted on the way. What the kernels get keeps its dtype.",
+                )
         if isinstance(scale, Tensor) or not isinstance(scale, (int, float)):
             raise Rejected(
                 "no scale", f"`kernels.{kernel}` wants a number for scale and got {_short(scale)}."
@@ -103,9 +116,11 @@ class Kernels:
 
 
 def masked_logits(q: Tensor, k1: Tensor, k2: Tensor, scale: float) -> Tensor:
+    """Hidden outside i - w1 < j <= i and i - w2 < k <= i."""
     s = q.shape[2]
+    w1, w2 = windows(s)
     past = torch.ones(s, s, dtype=torch.bool).tril()
-    visible = past[:, :, None] & past[:, None]
+    visible = past.triu(1 - w1)[:, :, None] & past.triu(1 - w2)[:, None]
     logits = scale * torch.einsum("bhid,bhjd,bhkd->bhijk", q, k1, k2)
     return logits.masked_fill(~visible, float("-inf"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -13,13 +14,14 @@ from simplex_lib.checks.exercise import Rejected
 
 
 class Pass(NamedTuple):
-    """One call of apply. leaves: those inputs that need a gradient."""
+    """One call of apply. leaves: those inputs that need a gradient. launched: in forward."""
 
     out: Tensor
     lse: Tensor
     leaves: dict[str, Tensor]
     inputs: dict[str, Tensor]
     kernels: Kernels
+    launched: tuple[str, ...]
 
 
 def apply_to(
@@ -37,6 +39,7 @@ def apply_to(
         leaves[name].requires_grad_(False)
     b, h, s, d = inputs["q"].shape
     kernels = kernels or Kernels(b, h, s, d, inputs["v1"].shape[-1])
+    before = len(kernels.launched)
     found = answer.apply(*leaves.values(), scale, kernels)
     if isinstance(found, list):
         raise Rejected(
@@ -55,7 +58,8 @@ def apply_to(
         if not isinstance(x, Tensor) or x.shape != shape:
             got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
             raise Rejected("shape", f"{name} should have shape {tuple(shape)}; yours has {got}.")
-    if "forward" not in kernels.launched:
+    launched = tuple(kernels.launched[before:])
+    if "forward" not in launched:
         raise Rejected(
             "not launched", "`kernels.forward` is not launched in your forward; it is given to be."
         )
@@ -68,7 +72,7 @@ def apply_to(
             else "No input needs a gradient, and out carries a graph all the same.",
         )
     wanting = {name: leaves[name] for name in INPUTS if name in needed}
-    return Pass(out, lse, wanting, leaves, kernels)
+    return Pass(out, lse, wanting, leaves, kernels, launched)
 
 
 def gradients_of(made: Pass, loss: Tensor, *, none: bool = False, **how: Any) -> list[Tensor]:
@@ -117,6 +121,13 @@ def _in_words(error: RuntimeError) -> Exception:
             "backward returns something for scale or kernels that is not None, or a gradient that "
             "is no tensor. What is no tensor has no gradient, and None says so.",
         )
+    if "modified by an inplace operation" in text:
+        return Rejected(
+            "changed after it was kept",
+            "A tensor that went through ctx.save_for_backward was changed in place afterwards, by "
+            "forward itself or by a backward before this one. Autograd noticed and stopped. Make "
+            "a new tensor where numbers are to change: q * scale, not q *= scale or q.mul_(scale).",
+        )
     return error
 
 
@@ -150,10 +161,42 @@ def near(a: Tensor, b: Tensor) -> bool:
     return bool(((a - b).abs() <= limit).all())
 
 
+def digits_of(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> int:
+    """To how many digits all gradients are right, against the largest number of each."""
+    errors = [
+        float((a - b).abs().max()) / max(1e-300, float(b.abs().max()))
+        for a, b in zip(found, wanted, strict=True)
+        if a.shape == b.shape and bool(b.any())
+    ]
+    worst = max(errors, default=0.0)
+    return round(-math.log10(max(worst, 1e-16))) if math.isfinite(worst) else 0
+
+
 def all_near(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> bool:
     return all(near(a, b) for a, b in zip(found, wanted, strict=True))
+
+
+def require_right(found: Sequence[Tensor], wanted: Sequence[Tensor], cause: str, says: str) -> None:
+    """Wrong by a rounding is not wrong for the reason that a rule looks at."""
+    if all_near(found, wanted):
+        return
+    digits = digits_of(found, wanted)
+    if digits >= 3:
+        raise Rejected(
+            "rounded",
+            f"The gradients are right to about {digits} digits and not beyond. Something was "
+            "rounded on the way, as by another dtype.",
+        )
+    raise Rejected(cause, says)
 
 
 def in_a_row(names: Any) -> str:
     first, *others = list(names)[::-1]
     return f"{', '.join(others[::-1])} and {first}" if others else first
+
+
+def tensors_in(x: Any) -> list[Tensor]:
+    if isinstance(x, Tensor):
+        return [x]
+    parts = x.values() if isinstance(x, dict) else x if isinstance(x, (tuple, list, set)) else ()
+    return [t for part in parts for t in tensors_in(part)]

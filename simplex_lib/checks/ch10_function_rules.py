@@ -22,6 +22,8 @@ from simplex_lib.checks.ch10_function_pass import (
     in_a_row,
     near,
     reference,
+    require_right,
+    tensors_in,
     wanted_gradients,
 )
 from simplex_lib.checks.exercise import Rejected
@@ -34,6 +36,17 @@ NEEDED = (
     ("k2", "v2"),
     ("k1", "k2"),
 )
+
+
+def require_inputs_unchanged(made: Pass, before: Mapping[str, Tensor]) -> None:
+    for name, x in made.inputs.items():
+        if not torch.equal(x.detach(), before[name]):
+            raise Rejected(
+                "forward changes its input",
+                f"After forward {name} has other numbers than before. It belongs to whoever "
+                "called, and contiguous() returns the very same tensor where nothing is to be "
+                "done. Make a new tensor: q * scale, not q *= scale.",
+            )
 
 
 def require_unchanged(made: Pass, before: Mapping[str, Tensor]) -> None:
@@ -68,6 +81,18 @@ def require_contiguous(kernels: Kernels) -> None:
 
 def require_launches(made: Pass) -> None:
     """One launch of each kernel that is needed, none of any other."""
+    if made.launched.count("forward") > 1:
+        raise Rejected(
+            "forward launched twice",
+            f"`kernels.forward` is launched {made.launched.count('forward')} times in one forward; "
+            "one launch returns out and lse together.",
+        )
+    if made.kernels.launched.count("forward") > 1:
+        raise Rejected(
+            "forward launched again",
+            "`kernels.forward` is launched once more in backward. out and lse together are no "
+            "larger than the inputs: keep them, and no kernel is launched twice.",
+        )
     for kernel, of in LAUNCHED.items():
         times = made.kernels.launched.count(kernel)
         wanted = bool(set(of) & set(made.leaves))
@@ -92,6 +117,29 @@ def require_launches(made: Pass) -> None:
             )
 
 
+def require_one_each(answer: Any, inputs: Mapping[str, Tensor], scale: float, dout: Tensor) -> None:
+    """PyTorch drops None at the end without a word, so the things are counted here."""
+    counted: list[int] = []
+    if answer.backward is torch.autograd.Function.backward:
+        return  # it stands under another name, vjp
+
+    class Counted(answer):
+        @staticmethod
+        def backward(ctx: Any, *gradients: Any) -> Any:
+            found = answer.backward(ctx, *gradients)
+            counted.append(len(found) if isinstance(found, tuple) else 1)
+            return found
+
+    made = apply_to(Counted, inputs, scale)
+    gradients_of(made, (made.out * dout).sum())
+    if any(n > 7 for n in counted):
+        raise Rejected(
+            "more gradients than arguments",
+            f"apply was called with 7 arguments, and backward returns {max(counted)} things. "
+            "PyTorch lets None beyond the last argument pass; asked is one thing for each.",
+        )
+
+
 def require_any_dout(answer: Any, inputs: Mapping[str, Tensor], scale: float) -> None:
     """A dout with strides 0, as a sum makes it, and one that lies the other way round."""
     for turn in (lambda out: out.sum(), lambda out: (out.transpose(1, 2).flatten(2) ** 2).sum()):
@@ -100,12 +148,15 @@ def require_any_dout(answer: Any, inputs: Mapping[str, Tensor], scale: float) ->
         found = gradients_of(made, loss, retain_graph=True)
         require_contiguous(made.kernels)
         (dout,) = torch.autograd.grad(loss, made.out)
-        if not all_near(found, wanted_gradients(inputs, scale, dout, None)):
-            raise Rejected(
-                "dout laid out otherwise",
+        layout = f"shape {tuple(dout.shape)}, strides {dout.stride()}"
+        says = "The gradients are right for one dout and wrong for another, contiguous as well."
+        if not dout.is_contiguous():
+            says = (
                 "The gradients are right for a dout that is contiguous and wrong for one that is "
-                f"not: shape {tuple(dout.shape)}, strides {dout.stride()}.",
+                f"not: {layout}."
             )
+        wanted = wanted_gradients(inputs, scale, dout, None)
+        require_right(found, wanted, "dout laid out otherwise", says)
 
 
 def require_dout_unchanged(
@@ -132,11 +183,12 @@ def require_any_layout(
     made = apply_to(answer, spread, scale)
     found = gradients_of(made, (made.out * dout).sum())
     require_contiguous(made.kernels)
-    if not all_near(found, wanted_gradients(inputs, scale, dout, None)):
-        raise Rejected(
-            "inputs laid out otherwise",
-            "The gradients are right for inputs that are contiguous and wrong for others.",
-        )
+    require_right(
+        found,
+        wanted_gradients(inputs, scale, dout, None),
+        "inputs laid out otherwise",
+        "The gradients are right for inputs that are contiguous and wrong for others.",
+    )
 
 
 def require_only_what_is_needed(
@@ -146,12 +198,13 @@ def require_only_what_is_needed(
     for needed in NEEDED:
         made = apply_to(answer, inputs, scale, needed)
         found = gradients_of(made, (made.out * dout).sum())
-        if not all_near(found, [all_wanted[name] for name in made.leaves]):
-            raise Rejected(
-                "some gradients needed",
-                "The gradients are right where all five are needed. Where only those of "
-                f"{in_a_row(needed)} are, they are wrong.",
-            )
+        require_right(
+            found,
+            [all_wanted[name] for name in made.leaves],
+            "some gradients needed",
+            "The gradients are right where all five are needed. Where only those of "
+            f"{in_a_row(needed)} are, they are wrong.",
+        )
         require_launches(made)
     apply_to(answer, inputs, scale, ())
 
@@ -180,14 +233,13 @@ def require_lse(
         )
     both = apply_to(answer, inputs, scale)
     together = gradients_of(both, (both.out * dout).sum() + (both.lse * dlse).sum())
-    if not all_near(found, wanted) or not all_near(
-        together, wanted_gradients(inputs, scale, dout, dlse)
-    ):
-        raise Rejected(
-            "gradient through lse",
-            "The gradients through out are right, and those through lse are not. Its own gradient, "
-            "dlse, belongs into delta; or ctx.mark_non_differentiable says that lse has none.",
-        )
+    require_right(
+        [*found, *together],
+        [*wanted, *wanted_gradients(inputs, scale, dout, dlse)],
+        "gradient through lse",
+        "The gradients through out are right, and those through lse are not. Its own gradient, "
+        "dlse, belongs into delta; or ctx.mark_non_differentiable says that lse has none.",
+    )
 
 
 def require_separate_calls(
@@ -197,12 +249,14 @@ def require_separate_calls(
     others = {name: 0.5 * x + 1 for name, x in inputs.items()}
     theirs = wanted_gradients(others, 2 * scale, dout, None)
     alone = apply_to(answer, others, 2 * scale)
-    if not all_near(gradients_of(alone, (alone.out * dout).sum()), theirs):
-        raise Rejected(
-            "other numbers",
-            f"It is right with scale = {scale:.3g}; with scale = {2 * scale:.3g} and other inputs "
-            "of the same shapes the gradients are wrong.",
-        )
+    found = gradients_of(alone, (alone.out * dout).sum())
+    require_right(
+        found,
+        theirs,
+        "other numbers",
+        f"It is right with scale = {scale:.3g}; with scale = {2 * scale:.3g} and other inputs "
+        "of the same shapes the gradients are wrong.",
+    )
     first = apply_to(answer, inputs, scale)
     second = apply_to(answer, others, 2 * scale, kernels=first.kernels)
     wanted = wanted_gradients(inputs, scale, dout, None)
@@ -223,6 +277,24 @@ def require_separate_calls(
             "A second backward through the same call (retain_graph=True) gives other numbers than "
             "the first: the first one has changed what was kept.",
         )
+
+
+def require_nothing_shared(
+    answer: Any, inputs: Mapping[str, Tensor], scale: float, dout: Tensor
+) -> None:
+    """No tensor is left where all calls share it."""
+    made = apply_to(answer, inputs, scale)
+    gradients_of(made, (made.out * dout).sum())
+    places = {"kernels": vars(made.kernels), answer.__name__: vars(answer)}
+    for place, attributes in places.items():
+        for name, value in attributes.items():
+            if tensors_in(value):
+                raise Rejected(
+                    f"tensor on {'kernels' if place == 'kernels' else 'the class'}",
+                    f"`{place}.{name}` holds a tensor after the call. All calls share that place: "
+                    "the next one overwrites it, and the last one's stays in memory. ctx belongs "
+                    "to one call, and its tensors go through ctx.save_for_backward.",
+                )
 
 
 def require_watched(answer: Any, inputs: Mapping[str, Tensor], scale: float, dout: Tensor) -> None:

@@ -15,7 +15,7 @@ from simplex_lib.attention import trilinear_attention, trilinear_attention_with_
 from simplex_lib.checks import check, exercises
 from simplex_lib.checks.audit_checks import confusion
 from simplex_lib.checks.ch10_function import truth_function
-from simplex_lib.checks.ch10_function_kernels import Kernels
+from simplex_lib.checks.ch10_function_kernels import Kernels, windows
 from simplex_lib.checks.ch10_gradients import truth_gradients
 from simplex_lib.checks.ch10_gradients_slips import ByHand
 from simplex_lib.checks.ch10_recompute import recompute_inputs, truth_recompute
@@ -68,10 +68,14 @@ def test_truths_are_the_gradients_of_the_library():
     inputs += [normal(2, 3, 5, 6, seed=n) for n in (3, 4)]
     dout, dlse = normal(2, 3, 5, 6, seed=5), normal(2, 3, 5, seed=6)
     leaves = [x.clone().requires_grad_() for x in inputs]
-    out, lse = trilinear_attention_with_lse(*leaves, scale=0.7)
+    out = trilinear_attention(*leaves, scale=0.7)
     wanted = torch.autograd.grad((out * dout).sum(), leaves)
     for got, want in zip(truth_gradients(*inputs, dout, 0.7), wanted, strict=True):
         torch.testing.assert_close(got, want)
+    w1, w2 = windows(5)
+    assert w1 < w2 < 5
+    out, lse = trilinear_attention_with_lse(*leaves, scale=0.7, w1=w1, w2=w2)
+    wanted = torch.autograd.grad((out * dout).sum(), leaves)
     found = truth_function(*inputs, dout, dlse, 0.7)
     for got, want in zip(found, (out, lse, *wanted), strict=True):
         torch.testing.assert_close(got, want.detach())
@@ -103,7 +107,8 @@ def test_the_kernels_of_the_exercise_pass_gradcheck_by_the_reference_function():
     kernels, function = Kernels(1, 2, 3, 2, 4), written()
     assert torch.autograd.gradcheck(lambda *x: function.apply(*x, 0.6, kernels), leaves)
     out = function.apply(*leaves, 0.6, kernels)[0]
-    torch.testing.assert_close(out, trilinear_attention(*leaves, scale=0.6))
+    w1, w2 = windows(3)
+    torch.testing.assert_close(out, trilinear_attention(*leaves, scale=0.6, w1=w1, w2=w2))
 
 
 # answers that are on no list: 10.1 ---------------------------------------------------------------
@@ -306,6 +311,11 @@ class TrilinearFunction(torch.autograd.Function):
 SAVE, LOAD = "ctx.save_for_backward(*inputs, out, lse)", "ctx.saved_tensors"
 RETURN = "return dq, dk1, dk2, dv1, dv2, None, None"
 ALIKE = "        return out, lse\n"
+KEEP, DOUT, GIVEN = (
+    "        ctx.scale, ctx.kernels = scale, kernels\n",
+    "        dout =",
+    "        given =",
+)
 
 
 def written(*changes):
@@ -388,6 +398,39 @@ def written(*changes):
             {"stub"},
         ),
         ((("torch.autograd.Function", "torch.nn.Module"),), {"no function"}),
+        (((RETURN, f"{RETURN}, None"),), {"more gradients than arguments"}),
+        (
+            (
+                (SAVE, "ctx.save_for_backward(*inputs)"),
+                ("*inputs, out, lse = ctx.saved_tensors", "inputs = ctx.saved_tensors"),
+                (DOUT, f"        out, lse = ctx.kernels.forward(*inputs, ctx.scale)\n{DOUT}"),
+            ),
+            {"forward launched again"},
+        ),
+        (((KEEP, f"{KEEP}        kernels.forward(*inputs, scale)\n"),), {"forward launched twice"}),
+        (((KEEP, f"{KEEP}        kernels.out = out\n"),), {"tensor on kernels"}),
+        (((KEEP, f"{KEEP}        TrilinearFunction.seen = lse\n"),), {"tensor on the class"}),
+        (((KEEP, f"{KEEP}        q *= scale\n"),), {"forward changes its input"}),
+        (((GIVEN, f"        inputs[0] *= 1.0\n{GIVEN}"),), {"changed after it was kept"}),
+        (
+            (
+                (GIVEN, f"        inputs[0] *= ctx.scale\n{GIVEN}"),
+                ("delta, ctx.scale", "delta, 1.0"),
+            ),
+            {"scaled instead"},
+        ),
+        (
+            (("(*inputs, scale)", "(inputs[0], *(inputs[n] for n in (2, 1, 4, 3)), scale)"),),
+            {"both exchanged in forward"},
+        ),
+        (
+            (("(dout, *inputs,", "(dout, inputs[0], *(inputs[n] for n in (2, 1, 4, 3)),"),),
+            {"both exchanged on the way"},
+        ),
+        ((("lse, delta, ctx", "lse, delta.float(), ctx"),), {"converted"}),
+        ((("lse, delta, ctx", "lse.half(), delta, ctx"),), {"converted"}),
+        ((("x.contiguous() for", "x.contiguous().float() for"),), {"converted"}),
+        ((("(-1) - dlse", "(-1).float().double() - dlse"),), {"rounded"}),
     ],
 )
 def test_a_function_on_no_list_is_rejected_in_true_words(changes, causes):
@@ -399,18 +442,9 @@ def test_a_function_on_no_list_is_rejected_in_true_words(changes, causes):
     "changes",
     [
         (),
-        ((RETURN, "return dq, dk1, dk2, dv1, dv2, None, None, None"),),
         (("dout.contiguous()", "dout.clone(memory_format=torch.contiguous_format)"),),
         ((ALIKE, "        ctx.mark_non_differentiable(lse)\n" + ALIKE), (" - dlse", "")),
         ((SAVE, "ctx.save_for_backward(*(x.clone() for x in inputs), out, lse)"),),
-        (
-            (SAVE, "ctx.save_for_backward(*inputs)"),
-            ("*inputs, out, lse = ctx.saved_tensors", "inputs = ctx.saved_tensors"),
-            (
-                "        dout =",
-                "        out, lse = ctx.kernels.forward(*inputs, ctx.scale)\n        dout =",
-            ),
-        ),
     ],
 )
 def test_a_function_written_otherwise_passes(changes):
