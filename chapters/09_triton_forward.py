@@ -658,7 +658,7 @@ The interpreter runs the same source with NumPy. Where it agrees with a GPU and 
 | a read or write outside | no error; our checks see it | no error, or a crash |
 | a masked lane without `other` | 0 | undefined |
 | bfloat16 | **wrong, and no error** | right |
-| `input_precision` | ignored, float32 keeps all its bits; our checks ask for it | counts |
+| `input_precision` | ignored, float32 keeps all its bits; the check of 9.3 asks for it | counts |
 | `tl.dot` with an inner axis below 16 | accepted | refused |
 | a variable that changes its shape or dtype in a loop | accepted; our checks see it | refused |
 | time | says nothing | the point of it all |
