@@ -505,7 +505,7 @@ Back to attention. Here is what would happen to $dK'$ if programs that own queri
 """
 
 # %%
-step_programs("race", program=1)
+step_programs("race", program=1, presets=("race",))
 
 # %% [markdown]
 r"""
@@ -578,12 +578,12 @@ $$S = c\sum_d q_i k_j k'_k, \quad P = e^{S - \mathrm{lse}_i}, \quad dP = \sum_d 
 
 $$dv_j = \sum_{ik} P\; dO_i \circ v'_k \qquad\qquad dk_j = c \sum_{ik} dS\; q_i \circ k'_k$$
 
-* **Grid** (⌈s / KEYS⌉, h, b). Program (tile, head, text) owns `KEYS` positions j from tile · `KEYS` on. It loops over single second keys k and, inside, over tiles of `QUERIES` queries. It stores its rows of dk1 and dv1, and no other program does.
+* **Grid** (⌈s / KEYS⌉, h, b). Program (tile, head, text) owns `KEYS` positions j from tile · `KEYS` on. It loops over single second keys k and, inside, over tiles of `QUERIES` queries. It stores the rows of its own tile in dk1 and dv1 and no others.
 * **Which k and i?** A query sees some j of the tile if first_j ≤ i < first_j + KEYS − 1 + w1, and i < s. It sees k if k ≤ i < k + w2. Visiting too many is right, only slower; the mask decides.
-* Every tensor is (b, h, s, d) and is followed by its tuple of strides; `lse` and `delta` are (b, h, s). No two need have the same strides.
+* Every tensor is (b, h, s, d) and is followed by its tuple of strides; `lse` and `delta` are (b, h, s). No two tensors lie in memory alike, the outputs neither; columns need not be neighbours.
 * `s` need be no multiple of a tile and may be smaller than one; windows may be longer than s. `KEYS`, `QUERIES` and `D` are powers of two, at least 16; columns from d to D − 1 are padding.
 * Inputs are float32 or float16. Convert after loading, multiply with `input_precision="ieee"`, and sum in float32. The gradients are float32.
-* Nothing outside a tensor is read or written, no input is written, nothing is left unwritten, there are no atomics. Helpers with `@triton.jit` are allowed. Logits may be ±100: take $e^{S - \mathrm{lse}}$, not $e^S$.
+* Nothing outside a tensor is read or written, no input is written, nothing is left unwritten, there are no atomics. Helpers with `@triton.jit` are allowed. Logits may be ±100, those of hidden pairs too: take $e^{S - \mathrm{lse}}$, not $e^S$, and hide with `tl.where`, since inf · 0 is NaN.
 
 The lines that move the pointers to head and text are given. (On a machine with a GPU the checks of 10.3 and 10.4 see races and steps outside a tensor only where the course was started with `TRITON_INTERPRET=1`; without it they see the results.) By hand, the example of 10.1 with $w_1 = w_2 = 2$, lse = (0, ln 6) and δ = (0, 2): `dv1` = (⅙, ⅓) and `dk1` = (−0.462, 0.462).
 """
@@ -678,7 +678,7 @@ The library's kernel does the same. Below it runs on 20 tokens, $w_1 = 8$, $w_2 
 """
 
 # %%
-step_programs("dkv", program=0)
+step_programs("dkv", program=0, presets=("dkv",))
 
 # %% [markdown]
 r"""
@@ -720,7 +720,7 @@ Watch it: the same tiles, now in two launches, and each launch counts its progra
 """
 
 # %%
-step_programs("even odd", program=2)
+step_programs("even odd", program=2, presets=("race", "even odd"))
 
 # %% [markdown]
 r"""
@@ -736,7 +736,7 @@ Write the kernel that computes `dq`, `dk2` and `dv2` without atomics. Windows, $
 $$dv'_k = \sum_{ij} P\; dO_i \circ v_j \qquad dk'_k = c\sum_{ij} dS\; q_i \circ k_j \qquad dq_i = c \sum_{jk} dS\; k_j \circ k'_k$$
 
 * `W2`, a power of two and at least 16, is the window of the second key **and** the length of a tile of queries. Tile t has the queries from t · W2 to t · W2 + W2 − 1; they see second keys from t · W2 − W2 to t · W2 + W2 − 1 and no others: 2 · W2 rows, of which those below 0 and from s on do not exist. (Row t · W2 − W2 itself is never visible. It is there to make the number a power of two.)
-* Two launches: `STAGE` 0 for tiles 0, 2, …, then `STAGE` 1 for tiles 1, 3, …: t = 2 · `program_id(0)` + `STAGE`. STAGE 0 stores its rows of dk2 and dv2; STAGE 1 loads what is there, adds and stores. Both tensors hold zeros before STAGE 0. dq is unwritten before; each query belongs to one program, which stores it.
+* Two launches: `STAGE` 0 for tiles 0, 2, …, then `STAGE` 1 for tiles 1, 3, …: t = 2 · `program_id(0)` + `STAGE`. STAGE 0 stores its rows of dk2 and dv2; STAGE 1 loads what is there, adds and stores. Both tensors hold zeros before STAGE 0. dq is unwritten before; a program stores the dq of its own queries and no others.
 * Load q, dout, lse, delta and the rows of k2 and v2 once; loop over single first keys j from t · W2 − w1 + 1 (at least 0) to the end of the tile (below s), and merge k1[j] and v1[j] this time.
 * All else as in 10.3: strides, odd sizes, float32 or float16 inputs, no step outside, no atomics, no two programs of one launch at one element.
 
@@ -987,10 +987,10 @@ Write `class TrilinearFunction(torch.autograd.Function)`, called as `out, lse = 
 * `kernels.first_key(dout, q, k1, k2, v1, v2, lse, delta, scale)` returns `dk1, dv1`.
 * `kernels.second_key(dout, q, k1, k2, v1, v2, lse, delta, scale)` returns `dq, dk2, dv2`. `delta` is (b, h, s).
 
-Autograd does not look into them, and **every tensor they get must be contiguous**. (The check gives you kernels in float64, so that it can run gradcheck.)
+Autograd does not look into them, and **every tensor they get must be contiguous**. (The check gives you kernels in float64, so that it can run gradcheck. They have two windows that differ, so the two keys are not alike.)
 
-* What backward needs of tensors goes through `ctx.save_for_backward`; nothing as large as the cube of probabilities is kept.
-* backward returns one thing for each argument of `apply`. A kernel none of whose gradients is needed is not launched, and none is launched twice.
+* What backward needs of tensors goes through `ctx.save_for_backward`; nothing as large as the cube of probabilities is kept, and nothing at all on `kernels`, which all calls share.
+* backward returns exactly one thing for each argument of `apply`. A kernel none of whose gradients is needed is not launched, and none is launched twice, `kernels.forward` neither.
 * Either lse has its right gradient too (δ = rowsum(out · dout) − dlse), or `ctx.mark_non_differentiable(lse)` says that it has none.
 * Second derivatives are not asked for. They must fail aloud, which is what `@once_differentiable` over `backward` is for, and not be silently 0. (The check asks for them with a loss that squares `out`.)
 
