@@ -3,6 +3,7 @@
 `python tests/checks/test_chapter09.py` prints what a learner reads for every wrong answer.
 """
 
+import math
 import sys
 from functools import partial
 
@@ -438,6 +439,140 @@ def half_exponential(
 
 
 @triton.jit
+def near_softmax(
+    x_ptr,
+    out_ptr,
+    columns,
+    x_row,
+    x_column,
+    out_row,
+    out_column,
+    BLOCK: tl.constexpr,
+    SLIP: tl.constexpr,
+):
+    """Wrong by little."""
+    row, column = tl.program_id(0), tl.arange(0, BLOCK)
+    ok = column < columns
+    x = tl.load(x_ptr + row * x_row + column * x_column, mask=ok, other=float("-inf"))
+    if SLIP == "neighbour":
+        at = x_ptr + tl.maximum(row - 1, 0) * x_row + column * x_column
+        x += 0 * tl.load(at, mask=ok & (column < 0), other=0.0)
+        x = tl.where(ok, x + 0 * tl.minimum(tl.load(at, mask=ok, other=0.0), 0).to(tl.int32), x)
+    x = x.to(tl.float32)
+    m = tl.max(x, 0)
+    e = tl.exp(x - m)
+    if SLIP == "short log2 e":
+        e = tl.exp2((x - m) * 1.44)
+    elif SLIP == "minus 80":
+        e = tl.exp(x - 80.0)
+    p = e / tl.sum(e, 0)
+    if SLIP == "a thousandth more":
+        p *= 1.001
+    elif SLIP == "weight for all":
+        p += 1e-4
+    elif SLIP == "small weight for all":
+        p += 1e-6
+    elif SLIP == "float16":
+        p = p.to(tl.float16)
+    elif SLIP == "dtype of x":
+        p = p.to(x_ptr.dtype.element_ty)
+    tl.store(out_ptr + row * out_row + column * out_column, p, mask=ok)
+
+
+@triton.jit
+def of_math(x_ptr, out_ptr, columns, x_row, x_column, out_row, out_column, BLOCK: tl.constexpr):
+    row, column = tl.program_id(0), tl.arange(0, BLOCK)
+    ok = column < columns
+    x = tl.load(x_ptr + row * x_row + column * x_column, mask=ok, other=float("-inf"))
+    e = math.exp(x - tl.max(x, 0))
+    tl.store(out_ptr + row * out_row + column * out_column, e / tl.sum(e, 0), mask=ok)
+
+
+@triton.jit
+def near_matmul(
+    a_ptr,
+    b_ptr,
+    c_ptr,
+    m,
+    n,
+    k,
+    a_row,
+    a_column,
+    b_row,
+    b_column,
+    c_row,
+    c_column,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    INNER: tl.constexpr,
+    SLIP: tl.constexpr,
+):
+    """Right numbers, which a GPU would not give."""
+    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)[:, None]
+    column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
+    acc = tl.zeros((ROWS, COLUMNS), tl.float32)
+    if SLIP == "acc in float16":
+        acc = tl.zeros((ROWS, COLUMNS), tl.float16)
+    elif SLIP == "acc in the dtype of A":
+        acc = tl.zeros((ROWS, COLUMNS), a_ptr.dtype.element_ty)
+    elif SLIP == "acc from a number":
+        acc = 0.0
+    for start in range(0, k, INNER):
+        inner = start + tl.arange(0, INNER)
+        along, down = inner[None, :], inner[:, None]
+        a_ok, b_ok = (row < m) & (along < k), (down < k) & (column < n)
+        if SLIP == "and":
+            a_ok = (row < m) and (along < k)
+        a = tl.load(a_ptr + row * a_row + along * a_column, mask=a_ok, other=0.0)
+        b = tl.load(b_ptr + down * b_row + column * b_column, mask=b_ok, other=0.0)
+        if SLIP == "no precision":
+            acc += tl.dot(a, b)
+        elif SLIP == "tf32":
+            acc += tl.dot(a, b, input_precision="tf32")
+        else:
+            acc += tl.dot(a, b, input_precision="ieee")
+    tl.store(c_ptr + row * c_row + column * c_column, acc, mask=(row < m) & (column < n))
+
+
+@triton.jit
+def matmul_arange(
+    a_ptr,
+    b_ptr,
+    c_ptr,
+    m,
+    n,
+    k,
+    a_row,
+    a_column,
+    b_row,
+    b_column,
+    c_row,
+    c_column,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    INNER: tl.constexpr,
+):
+    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)[:, None]
+    column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
+    acc = tl.zeros((ROWS, COLUMNS), tl.float32)
+    for start in range(0, k, INNER):
+        inner = tl.arange(start, start + INNER)
+        along, down = inner[None, :], inner[:, None]
+        a_ok, b_ok = (row < m) & (along < k), (down < k) & (column < n)
+        a = tl.load(a_ptr + row * a_row + along * a_column, mask=a_ok, other=0.0)
+        b = tl.load(b_ptr + down * b_row + column * b_column, mask=b_ok, other=0.0)
+        acc += tl.dot(a, b, input_precision="ieee")
+    tl.store(c_ptr + row * c_row + column * c_column, acc, mask=(row < m) & (column < n))
+
+
+@triton.jit
+def with_to(x_ptr, y_ptr, out_ptr, n, a, BLOCK: tl.constexpr):
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    x, y = tl.load(x_ptr + at, mask=at < n), tl.load(y_ptr + at, mask=at < n)
+    tl.store(out_ptr + at, a.to(tl.float32) * x + y, mask=at < n)
+
+
+@triton.jit
 def wrong_axis(x_ptr, out_ptr, columns, x_row, x_column, out_row, out_column, BLOCK: tl.constexpr):
     row, column = tl.program_id(0), tl.arange(0, BLOCK)
     ok = column < columns
@@ -510,7 +645,29 @@ WRITTEN = (
     ("9.2", wrong_axis, {"no such axis"}),
     ("9.2", scale_add_kernel, {"arguments"}),
 )
+NEAR_ROWS = {
+    "short log2 e": GENERAL,
+    "minus 80": {"no maximum"},
+    "a thousandth more": GENERAL,
+    "weight for all": {"weight of -inf"},
+    "small weight for all": {"weight of -inf"},
+    "float16": GENERAL,
+    "dtype of x": {"rounded to float16"},
+    "neighbour": {"loads another's x"},
+}
+NEAR_TILES = {
+    "acc in float16": {"changes in a loop"},
+    "acc in the dtype of A": {"changes in a loop"},
+    "acc from a number": {"changes in a loop"},
+    "and": {"truth of a block"},
+    "no precision": {"not ieee"},
+    "tf32": {"not ieee"},
+}
 UNLISTED = (
+    *(("9.2", partial(near_softmax, SLIP=slip), causes) for slip, causes in NEAR_ROWS.items()),
+    *(("9.3", partial(near_matmul, SLIP=slip), causes) for slip, causes in NEAR_TILES.items()),
+    ("9.2", of_math, {"function of math"}),
+    ("9.3", matmul_arange, {"arange"}),
     *(("9.1", partial(odd_vector, SLIP=slip), causes) for slip, causes in VECTORS.items()),
     *(("9.2", partial(odd_softmax, SLIP=slip), causes) for slip, causes in ROWS.items()),
     *(("9.3", partial(odd_matmul, SLIP=slip), causes) for slip, causes in TILES.items()),
@@ -558,6 +715,10 @@ def test_what_a_kernel_prints_is_told():
 )
 def test_symptoms_of_kernels_are_found(seen, found):
     assert found in symptoms(seen).found[0].seen
+
+
+def test_a_float_argument_may_be_converted():
+    assert check("9.1", with_to).passed
 
 
 def test_the_last_numbers_may_be_computed_again_and_again():
