@@ -174,6 +174,35 @@ class SecondAloneThroughout(SecondAlone, DeltaOverSecond):
     pass
 
 
+class SecondAloneLost(ByHand):
+    """A hidden first key has nothing to share: 0 / 0."""
+
+    def softmax(self, logits: Tensor) -> Tensor:
+        return logits.softmax(-1)
+
+
+class FirstAloneLost(ByHand):
+    def softmax(self, logits: Tensor) -> Tensor:
+        return logits.softmax(-2)
+
+
+class SecondAloneThroughoutLost(SecondAloneLost, DeltaOverSecond):
+    pass
+
+
+class FirstAloneThroughout(FirstAlone, DeltaOverFirst):
+    pass
+
+
+class FirstAloneThroughoutLost(FirstAloneLost, DeltaOverFirst):
+    pass
+
+
+class Rounded(ByHand):
+    def softmax(self, logits: Tensor) -> Tensor:
+        return super().softmax(logits).bfloat16().to(logits.dtype)
+
+
 class NotCausal(ByHand):
     def past(self, s: int) -> Tensor:
         return torch.ones(s, s, dtype=torch.bool)

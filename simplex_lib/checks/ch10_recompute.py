@@ -6,14 +6,14 @@ Axes: b batch, h head, i query, j first key and k second key of a tile, dv size 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from simplex_lib.checks.ch05_common import Word, require_words
-from simplex_lib.checks.exercise import Draw, Exercise, Right, Wrong
+from simplex_lib.checks.exercise import Draw, Exercise, Right, Wrong, call_with_arguments
 
 HIGH, LOW, USUAL = Word(1, "high"), Word(2, "low"), Word(3, "usual")
 LN_2 = math.log(2)
@@ -109,6 +109,23 @@ def _quotient(logits: Tensor, lse: Tensor) -> Tensor:
     return logits.exp() / lse.exp()[..., None, None]
 
 
+def ask_recompute(answer: Any, arguments: Mapping[str, Any]) -> Any:
+    """Numbers far above a probability keep six digits: two ways of writing a mistake round
+    differently, and what is 1e200 in both should be the same."""
+    found = call_with_arguments(answer, arguments)
+    if not isinstance(found, tuple):
+        return found
+    return tuple(_six_digits(x) for x in found)
+
+
+def _six_digits(x: Any) -> Any:
+    if not isinstance(x, Tensor) or x.dtype != torch.float64:
+        return x
+    far = x.isfinite() & (x.abs() > 1e6)
+    step = 10 ** (torch.where(far, x.abs(), 1.0).log10().floor() - 5)
+    return torch.where(far, (x / step).round() * step, x)
+
+
 RECOMPUTE = Exercise(
     id="10.2",
     title="Probabilities again, and delta",
@@ -155,12 +172,6 @@ RECOMPUTE = Exercise(
             "exponentiate.",
         ),
         Wrong(
-            "lse taken to base 2",
-            answer(lambda logits, lse: probs_of(logits, lse * LN_2)),
-            "lse is multiplied by ln 2, as if it had been stored to base 2. It is the natural "
-            "logarithm, and the logits are natural too.",
-        ),
-        Wrong(
             "powers of 2",
             answer(lambda logits, lse: (logits - lse[..., None, None]).exp2()),
             "You raise 2 to the power of logit − lse. Both are natural: the base is e.",
@@ -168,8 +179,11 @@ RECOMPUTE = Exercise(
         Wrong(
             "mixed bases",
             answer(lambda logits, lse: (logits / LN_2 - lse[..., None, None]).exp2()),
-            "The logits are brought to base 2 and lse is not: two bases in one difference. "
-            "The kernels that the authors released mix them as well, when they store lse.",
+            "lse counts only ln 2 times what it should: two bases in one difference. That happens "
+            "where the logits are brought to base 2 and lse is not, or where lse is taken as if it "
+            "had been stored to base 2. It is the natural logarithm, and the logits are natural "
+            "too. The kernels that the authors released mix the bases as well, when they store "
+            "lse.",
         ),
         Wrong(
             "mixed bases, lse to base 2",
@@ -301,6 +315,7 @@ RECOMPUTE = Exercise(
     "pass over the pairs.",
     another_way="torch.linalg.vecdot(out, dout). Near P = 1 rounding can put a logit above its "
     "lse when both are large, so the library's kernels cut logits − lse off at 0.",
+    ask=ask_recompute,
     variants=("float32", "bfloat16", "strided"),
     smallest=dict(i=2, numbers=USUAL),
 )

@@ -182,6 +182,12 @@ def scaled_at_the_start_and_after(q, k1, k2, v1, v2, dout, scale):
     return *(scale * x for x in found[:3]), *found[3:]
 
 
+def in_bfloat16(*x):
+    *tensors, scale = x
+    found = by_hand()(*(t.bfloat16() for t in tensors), scale)
+    return tuple(t.to(tensors[0].dtype) for t in found)
+
+
 def masked_by(hidden):
     def answer(*x):
         def probs(_, logits):
@@ -214,6 +220,10 @@ ONE_BY_ONE = (
     ("10.1", scaled_in_place, {"mutated"}),
     ("10.1", scaled_at_the_start, {"no scale in dq"}),
     ("10.1", scaled_at_the_start_and_after, {"scale twice in the keys"}),
+    ("10.1", in_bfloat16, {"rounded on the way"}),
+    ("10.1", by_hand(probs=lambda p, _: p.float().to(p.dtype)), {"rounded on the way"}),
+    ("10.1", by_hand(probs=lambda _, logits: logits.softmax(-1)), {"softmax over k alone, NaN"}),
+    ("10.1", by_hand(probs=lambda _, logits: logits.softmax(-2)), {"softmax over j alone, NaN"}),
     ("10.1", masked_by(-1e9), {"finite mask"}),
     ("10.1", masked_by(-1e5), {"finite mask"}),
     ("10.1", by_hand(after=lambda found: found[:4]), {"count"}),
@@ -225,6 +235,9 @@ ONE_BY_ONE = (
 )
 
 # answers that are on no list: 10.2 ---------------------------------------------------------------
+
+
+LOG2_E = math.log2(math.e)
 
 
 def recomputed(probs=None, delta=None):
@@ -248,6 +261,8 @@ def of_tile(logits, lse):
 ONE_BY_ONE += (
     ("10.2", probs_in_place, {"mutated"}),
     ("10.2", lambda logits, lse, out, dout: recomputed()(logits, lse, out, dout)[0], {"count"}),
+    ("10.2", recomputed(lambda x, lse: (x * LOG2_E - lse).exp2()), {"mixed bases"}),
+    ("10.2", recomputed(lambda x, lse: (x - lse * math.log(2)).exp()), {"mixed bases"}),
     ("10.2", recomputed(of_tile), {"normalised over the tile"}),
     ("10.2", recomputed(lambda x, lse: (x.exp() / lse.exp()).nan_to_num()), {"constant", "part"}),
     ("10.2", recomputed(lambda x, lse: (x - lse).exp().mT), {"shape"}),
