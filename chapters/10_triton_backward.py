@@ -218,7 +218,7 @@ r"""
 
 Causal attention over pairs: logits $S_{ijk} = c \sum_d q_{id}\, k_{jd}\, k'_{kd}$ with the factor $c$ = `scale`, hidden where j > i or k > i; $P$ is one softmax over all visible pairs of a query; $out_i = \sum_{jk} P_{ijk}\, v_j \circ v'_k$.
 
-Given `dout`, the gradient of a loss with respect to `out`, return `(dq, dk1, dk2, dv1, dv2)`, each with the shape and dtype of its input. `q`, `k1`, `k2` are (b, h, s, d); `v1`, `v2`, `dout` are (b, h, s, dv); `scale` is any float. You may hold a cube of $s^3$ numbers a head. Write the formulas: no autograd in any form, and nothing from `simplex_lib.attention` or `simplex_lib.kernels`.
+Given `dout`, the gradient of a loss with respect to `out`, return `(dq, dk1, dk2, dv1, dv2)`, each with the shape and dtype of its input. `q`, `k1`, `k2` are (b, h, s, d); `v1`, `v2`, `dout` are (b, h, s, dv); `scale` is any float. Keep the dtype of the inputs on the way. You may hold a cube of $s^3$ numbers a head. Write the formulas: no autograd in any form, and nothing from `simplex_lib.attention` or `simplex_lib.kernels`.
 
 By hand (b = h = d = dv = 1, s = 2, scale 1): `q` = (0, ln 2), `k1` = (0, 1), `k2` = (1, 1), `v1` = (0, 6), `v2` = (1, 0), `dout` = (0, 1). Query 1 sees (0,0), (0,1), (1,0), (1,1) with logits 0, 0, ln 2, ln 2 and probabilities ⅙, ⅙, ⅓, ⅓; its output is 2. $dP$ = 0, 0, 6, 0 and the mean is 2, so $dS$ = −⅓, −⅓, 4/3, −⅔. The result:
 `dq` = (0, ⅔), `dk1` = ln 2 · (−⅔, ⅔), `dk2` = ln 2 · (4/3, −⅔), `dv1` = (⅙, ⅓), `dv2` = (2, 2).
@@ -987,10 +987,10 @@ Write `class TrilinearFunction(torch.autograd.Function)`, called as `out, lse = 
 * `kernels.first_key(dout, q, k1, k2, v1, v2, lse, delta, scale)` returns `dk1, dv1`.
 * `kernels.second_key(dout, q, k1, k2, v1, v2, lse, delta, scale)` returns `dq, dk2, dv2`. `delta` is (b, h, s).
 
-Autograd does not look into them, and **every tensor they get must be contiguous**. (The check gives you kernels in float64, so that it can run gradcheck. They have two windows that differ, so the two keys are not alike.)
+Autograd does not look into them. **Every tensor they get must be contiguous and have the dtype of the inputs.** (The check gives you kernels in float64, so that it can run gradcheck. They have two windows of different lengths, so the first key and the second are not interchangeable.)
 
-* What backward needs of tensors goes through `ctx.save_for_backward`; nothing as large as the cube of probabilities is kept, and nothing at all on `kernels`, which all calls share.
-* backward returns exactly one thing for each argument of `apply`. A kernel none of whose gradients is needed is not launched, and none is launched twice, `kernels.forward` neither.
+* What backward needs of tensors goes through `ctx.save_for_backward`; nothing as large as the cube of probabilities is kept. No tensor is left on `kernels` or on the class, which all calls share, and no input is changed in place.
+* backward returns exactly one thing for each argument of `apply`. A kernel none of whose gradients is needed is not launched, and none is launched twice: `kernels.forward` once, in forward.
 * Either lse has its right gradient too (δ = rowsum(out · dout) − dlse), or `ctx.mark_non_differentiable(lse)` says that it has none.
 * Second derivatives are not asked for. They must fail aloud, which is what `@once_differentiable` over `backward` is for, and not be silently 0. (The check asks for them with a loss that squares `out`.)
 
