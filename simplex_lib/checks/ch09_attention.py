@@ -12,11 +12,17 @@ import torch
 from torch import Tensor
 
 from simplex_lib.checks.ch09_attention_common import (
+    AS_DRAWN,
+    FAR_OFF,
+    HEAVY,
+    ORDERS,
     SCALE,
     SMALLEST,
-    VERY_FAR,
-    ask_kernel,
+    VERY_FAR_OFF,
+    ask_attention,
     draw_like_memory,
+    make_coarse,
+    orders_of,
     require_sizes,
     shift_logits,
 )
@@ -27,17 +33,35 @@ from simplex_lib.checks.ch09_attention_kernels import (
     right_merged,
 )
 from simplex_lib.checks.ch09_attention_slips import attention_slip
+from simplex_lib.checks.ch09_attention_wrong import common_wrong, slips_first
 from simplex_lib.checks.exercise import Draw, Exercise, Right, Wrong
 
 
 def attention_inputs(
-    draw: Draw, *, b: int, h: int, s: int, d: int, rows: int, keys: int, far: int
+    draw: Draw, *, b: int, h: int, s: int, d: int, rows: int, keys: int, logits: int
 ) -> dict[str, Any]:
-    require_sizes(b=b, h=h, s=s, d=d, rows=rows, keys=keys, far=far)
-    shape = (b, h, s, d)
-    q, k, v = (draw_like_memory(draw, shape, order) for order in ("bshd", "hbds", "sbhd"))
-    shift_logits(q, (k,), far)
+    require_sizes(b=b, h=h, s=s, d=d, rows=rows, keys=keys, logits=logits)
+    lies = orders_of(ORDERS, d)
+    q, k, v = (draw_like_memory(draw, (b, h, s, d), lies[name]) for name in "qkv")
+    shift_logits(q, (k,), logits)
+    if s > 2 * BLOCK and keys == BLOCK and not logits:
+        add_heavy_values(q[0, 0], k[0, 0], v[0, 0])
     return dict(q=q, k=k, v=v, scale=SCALE, rows=rows, keys=keys)
+
+
+BLOCK = 16
+
+
+def add_heavy_values(q: Tensor, k: Tensor, v: Tensor) -> None:
+    """In one head, (s, d) each: the values of one tile of keys are heavy and those of the next
+    take it back, for queries of the third and later tiles. Queries before them see key 0 alone.
+    """
+    q[:] = 0
+    q[: 2 * BLOCK, 0] = 30 / SCALE
+    k[:, 0] = 0
+    k[0, 0] = 1
+    make_coarse(v, 2**-7)
+    v[1:BLOCK], v[BLOCK + 1 : 2 * BLOCK] = HEAVY, -HEAVY
 
 
 def truth_attention(
@@ -59,7 +83,7 @@ def truth_attention(
     return out, lse
 
 
-WRONG = (
+WRONG = slips_first(
     Wrong(
         "no rescaling",
         attention_slip(rescale="none"),
@@ -67,27 +91,10 @@ WRONG = (
         "one. Your sums mix two units: both have to be multiplied by exp(m - m_new) first.",
     ),
     Wrong(
-        "only l rescaled",
-        attention_slip(rescale="sum"),
-        "Your l changes its unit when the maximum moves, and so lse is right. acc keeps the old "
-        "unit.",
-    ),
-    Wrong(
-        "only acc rescaled",
-        attention_slip(rescale="acc"),
-        "Your acc changes its unit when the maximum moves, and l keeps the old one.",
-    ),
-    Wrong(
-        "no maximum",
-        attention_slip(top="none"),
-        "It is right for small logits. For large ones exp overflows, and for very low ones every "
-        "weight rounds to 0: no maximum is subtracted before it.",
-    ),
-    Wrong(
         "maximum of the tile",
         attention_slip(top="tile"),
-        "Your m is the maximum of the newest tile, and not of all tiles so far. Where a tile hides "
-        "all its keys from a query, that maximum is -inf, and -inf - (-inf) is NaN.",
+        "Your m is the maximum of the newest tile, and not of all tiles so far. Where a tile "
+        "hides all its keys from a query, that maximum is -inf, and -inf - (-inf) is NaN.",
     ),
     Wrong(
         "maximum not below 0",
@@ -141,14 +148,14 @@ WRONG = (
     Wrong(
         "no mask",
         attention_slip(mask="nothing"),
-        "Your logits have no mask: in its tile a query reads keys that come after it, and the rows "
-        "of zeros past s, whose logits are 0, count as keys. Both end with j <= i.",
+        "Nothing is hidden from your queries: in their tile they read keys that come after them, "
+        "and the rows of zeros past s, whose logits are 0, count as keys. Both end with j <= i.",
     ),
     Wrong(
         "own key hidden",
         attention_slip(mask="strict"),
-        "Your queries do not see their own key: the mask is j < i. It should be j <= i. Query 0 is "
-        "left with nothing, and so with NaN.",
+        "Your queries do not see their own key: the mask is j < i. It should be j <= i. Query 0 "
+        "is left with nothing, and so with NaN.",
     ),
     Wrong(
         "place inside the tile",
@@ -166,7 +173,48 @@ WRONG = (
         "own tile left out",
         attention_slip(stop="before it"),
         "Your loop ends before the first query of the program, so no query sees the keys of its "
-        "own tile, its own key among them. The last query of the tile decides where the loop ends.",
+        "own tile, its own key among them. The last query of the tile decides where the loop "
+        "ends.",
+    ),
+    Wrong(
+        "last tile left out",
+        attention_slip(stop="one tile early"),
+        "Your loop ends one tile of keys early: the newest keys of every query are left out. "
+        "Where one tile holds all keys nothing is left, and 0 / 0 is NaN.",
+    ),
+    Wrong(
+        "loop ends with the first query",
+        attention_slip(stop="first query"),
+        "Your loop ends with the first query of the tile. Later queries of the tile see later "
+        "keys: the last query decides where the loop ends.",
+    ),
+    Wrong(
+        "loop begins at the own tile",
+        attention_slip(begin="own tile"),
+        "Your loop begins with the first query of the program's tile. Without a window every "
+        "query sees keys from 0 on.",
+    ),
+    Wrong(
+        "loop moves on by 1",
+        attention_slip(by_one=True),
+        "Your loop moves on by one key and takes KEYS of them each time, so that most keys are "
+        "counted several times. It needs the step KEYS.",
+    ),
+    Wrong(
+        "mask the other way round",
+        attention_slip(mask="reversed"),
+        "Your mask is j >= i: a query sees its own key and those after it, and none before. It "
+        "should be j <= i.",
+    ),
+    Wrong(
+        "keys for values",
+        attention_slip(value="k"),
+        "lse is right. Your out is the average of the keys: where v belongs stands k.",
+    ),
+    Wrong(
+        "two passes",
+        careless(PASSES="two"),
+        "You go over the keys twice, as a softmax does that looks for the maximum first.",
     ),
     Wrong(
         "values without other",
@@ -177,76 +225,9 @@ WRONG = (
     Wrong(
         "queries and keys without other",
         attention_slip(padding="keys"),
-        "Your numbers are right where d fills all D columns, and NaN elsewhere. That is what comes "
-        "of a load of q or k with a mask and no other=0.0: the dot product adds what the masked "
-        "columns hold.",
-    ),
-    Wrong(
-        "nothing has other",
-        attention_slip(padding="both"),
-        "Your loads have masks and no other=0.0. What a masked lane holds is then undefined, here "
-        "it is NaN, and it goes into the dot products.",
-    ),
-    Wrong(
-        "no scale",
-        attention_slip(scaled="never"),
-        "Your logits lack the factor scale.",
-    ),
-    Wrong(
-        "scale twice",
-        attention_slip(scaled="twice"),
-        "Your logits are multiplied by scale twice.",
-    ),
-    Wrong(
-        "a scale of its own",
-        attention_slip(scaled="by d"),
-        "Your kernel scales by 1 / sqrt(d). The factor is an argument, scale, and here it is "
-        "another number.",
-    ),
-    Wrong(
-        "powers of 2, natural logarithm",
-        attention_slip(exp="2"),
-        "Your weights are powers of 2 of the logits, not of e: exp(x) is exp2(x log2(e)).",
-    ),
-    Wrong(
-        "powers of 2 throughout",
-        attention_slip(exp="2", lse_is="mixed the other way"),
-        "Your weights are powers of 2 of the logits, and lse is m + log2(l). exp(x) is "
-        "exp2(x log2(e)): the logits have to be multiplied by log2(e) before the loop's exp2, and "
-        "lse by ln 2 after it.",
-    ),
-    Wrong(
-        "lse to base 2",
-        attention_slip(lse_is="base 2"),
-        "out is right. Your lse is that to base 2; multiplied by ln 2 it is the natural one.",
-    ),
-    Wrong(
-        "mixed bases",
-        attention_slip(lse_is="mixed"),
-        "out is right. Your lse adds a maximum in base 2 (logits times log2(e)) and a natural "
-        "logarithm of l. Both parts need one base.",
-    ),
-    Wrong(
-        "mixed bases, l to base 2",
-        attention_slip(lse_is="mixed the other way"),
-        "out is right. Your lse adds a natural maximum and a logarithm of l to base 2. Both parts "
-        "need one base.",
-    ),
-    Wrong(
-        "lse without the maximum",
-        attention_slip(lse_is="no maximum"),
-        "out is right. Your lse is ln l, and l is measured against the running maximum m, which "
-        "has to come back in.",
-    ),
-    Wrong(
-        "lse is the maximum",
-        attention_slip(lse_is="maximum"),
-        "out is right. Your lse is the largest logit, m; ln l is missing.",
-    ),
-    Wrong(
-        "lse is l",
-        attention_slip(lse_is="sum"),
-        "out is right. Your lse is l, the sum itself, where m + ln l is asked for.",
+        "Your numbers are right where d fills all D columns, and NaN elsewhere. That is what "
+        "comes of a load of q or k with a mask and no other=0.0: the dot product adds what the "
+        "masked columns hold.",
     ),
     Wrong(
         "not divided",
@@ -258,12 +239,6 @@ WRONG = (
         attention_slip(divide="each"),
         "It is right where one tile holds all keys. You divide acc by l in every step, and then "
         "the next step adds to it what is not divided yet. Divide once, after the loop.",
-    ),
-    Wrong(
-        "half-precision accumulator",
-        attention_slip(acc_dtype=torch.float16),
-        "Your acc is a float16, so that every step rounds it to 11 bits. The inputs may be "
-        "float16; m, l and acc have to be float32.",
     ),
     Wrong(
         "weights in half precision",
@@ -279,14 +254,8 @@ WRONG = (
     Wrong(
         "columns past the end",
         careless(UNMASKED="columns"),
-        "Your loads ask for columns past d: D is d rounded up to a power of two, and only the rows "
-        "are masked.",
-    ),
-    Wrong(
-        "contiguous strides",
-        careless(STRIDES="contiguous"),
-        "Your kernel takes the tensors to be contiguous, with the strides that their shape would "
-        "have. Each tensor has strides of its own, and they are passed beside it.",
+        "Your loads ask for columns past d: D is d rounded up to a power of two, and only the "
+        "rows are masked.",
     ),
     Wrong(
         "strides of q",
@@ -294,11 +263,11 @@ WRONG = (
         "Your kernel takes the strides of q for all tensors. Each has its own.",
     ),
     Wrong(
-        "text and head exchanged",
-        careless(AXES="text, head"),
-        "In your kernel program_id(1) is the text and program_id(2) the head. The grid is (tiles, "
-        "h, b): it is the other way round.",
+        "lse is l",
+        attention_slip(lse_is="sum"),
+        "out is right. Your lse is l, the sum itself, where m + ln l is asked for.",
     ),
+    *common_wrong(attention_slip, careless),
 )
 
 ATTENTION = Exercise(
@@ -307,13 +276,13 @@ ATTENTION = Exercise(
     minutes=30,
     inputs=attention_inputs,
     sizes=(
-        dict(b=1, h=1, s=1, d=1, rows=16, keys=16, far=0),
-        dict(b=1, h=1, s=5, d=3, rows=16, keys=16, far=0),
-        dict(b=1, h=2, s=6, d=4, rows=16, keys=16, far=128),
-        dict(b=1, h=1, s=20, d=16, rows=32, keys=16, far=0),
-        dict(b=2, h=1, s=35, d=5, rows=16, keys=32, far=0),
-        dict(b=1, h=1, s=11, d=2, rows=32, keys=16, far=VERY_FAR),
-        dict(b=2, h=3, s=37, d=20, rows=32, keys=16, far=0),
+        dict(b=1, h=1, s=1, d=1, rows=16, keys=16, logits=AS_DRAWN),
+        dict(b=1, h=1, s=5, d=3, rows=16, keys=16, logits=AS_DRAWN),
+        dict(b=1, h=2, s=6, d=4, rows=16, keys=16, logits=FAR_OFF),
+        dict(b=1, h=1, s=20, d=16, rows=32, keys=16, logits=AS_DRAWN),
+        dict(b=2, h=1, s=35, d=5, rows=16, keys=32, logits=AS_DRAWN),
+        dict(b=1, h=1, s=11, d=2, rows=32, keys=16, logits=VERY_FAR_OFF),
+        dict(b=2, h=3, s=37, d=20, rows=32, keys=16, logits=AS_DRAWN),
     ),
     truth=truth_attention,
     outputs=("out: b h i d", "lse: b h i"),
@@ -342,7 +311,7 @@ ATTENTION = Exercise(
     "instruction on a GPU, and multiply m + log2(l) by ln 2 at the end. The library's kernel does.",
     variants=("float16",),
     tolerance=5e-5,
-    ask=ask_kernel,
+    ask=ask_attention,
     kind="kernel",
     smallest=SMALLEST,
     same_dtype=False,

@@ -18,9 +18,11 @@ def careless(**switches: str) -> partial[Any]:
     """The kernel with one thing changed in how it reaches memory.
 
     Args:
-        switches: AXES "text, head"; STRIDES "contiguous" or "of q"; UNMASKED "rows" or "columns".
+        switches: AXES "text, head"; STRIDES "contiguous", "of q" or "last is 1"; UNMASKED "rows"
+            or "columns"; PASSES "two"; WHO "the first", "the first of a head" or "from the end".
     """
-    return partial(careless_attention, **(dict(AXES="", STRIDES="", UNMASKED="") | switches))
+    usual = dict(AXES="", STRIDES="", UNMASKED="", PASSES="", WHO="")
+    return partial(careless_attention, **(usual | switches))
 
 
 @triton.jit
@@ -205,6 +207,8 @@ def careless_attention(
     AXES: tl.constexpr,
     STRIDES: tl.constexpr,
     UNMASKED: tl.constexpr,
+    PASSES: tl.constexpr,
+    WHO: tl.constexpr,
 ):
     """right_attention, which reaches memory in another way."""
     tile, h, b = tl.program_id(0), tl.program_id(1), tl.program_id(2)
@@ -217,44 +221,71 @@ def careless_attention(
         k_strides = q_strides
         v_strides = q_strides
         out_strides = q_strides
-    q_ptr += b * q_strides[0] + h * q_strides[1]
-    k_ptr += b * k_strides[0] + h * k_strides[1]
-    v_ptr += b * v_strides[0] + h * v_strides[1]
-    out_ptr += b * out_strides[0] + h * out_strides[1]
-    lse_ptr += b * lse_strides[0] + h * lse_strides[1]
+    if STRIDES == "last is 1":
+        q_strides = (q_strides[0], q_strides[1], q_strides[2], 1)
+        k_strides = (k_strides[0], k_strides[1], k_strides[2], 1)
+        v_strides = (v_strides[0], v_strides[1], v_strides[2], 1)
+        out_strides = (out_strides[0], out_strides[1], out_strides[2], 1)
+        lse_strides = (lse_strides[0], lse_strides[1], 1)
+    head_from, head_to, text_from, text_to = h, h + 1, b, b + 1
+    tile_from, tile_to = tile, tile + 1
+    if WHO == "from the end":
+        tile_from, tile_to = tl.num_programs(0) - 1 - tile, tl.num_programs(0) - tile
+    if WHO == "the first of a head" or WHO == "the first":
+        tile_from, tile_to = 0, tl.num_programs(0) * (tile == 0)
+    if WHO == "the first":
+        head_from, head_to = 0, tl.num_programs(1) * (h == 0)
+        text_from, text_to = 0, tl.num_programs(2) * (b == 0)
+    for n in range((text_to - text_from) * (head_to - head_from) * (tile_to - tile_from)):
+        tile = tile_from + n % (tile_to - tile_from)
+        h = head_from + n // (tile_to - tile_from) % (head_to - head_from)
+        b = text_from + n // (tile_to - tile_from) // (head_to - head_from)
+        q_at = q_ptr + b * q_strides[0] + h * q_strides[1]
+        k_at = k_ptr + b * k_strides[0] + h * k_strides[1]
+        v_at = v_ptr + b * v_strides[0] + h * v_strides[1]
+        out_at = out_ptr + b * out_strides[0] + h * out_strides[1]
+        lse_at = lse_ptr + b * lse_strides[0] + h * lse_strides[1]
 
-    i = tile * ROWS + tl.arange(0, ROWS)
-    c = tl.arange(0, D)[None, :]
-    q_ok = (i < s)[:, None] & (c < d)
-    may = q_ok
-    if UNMASKED == "rows":
-        may = (i >= 0)[:, None] & (c < d)
-    if UNMASKED == "columns":
-        may = (i < s)[:, None] & (c >= 0)
-    q = tl.load(q_ptr + i[:, None] * q_strides[2] + c * q_strides[3], mask=may, other=0.0)
-
-    m = tl.full((ROWS,), float("-inf"), tl.float32)  # largest logit so far
-    l = tl.zeros((ROWS,), tl.float32)  # noqa: E741  # sum of exp(logit - m)
-    acc = tl.zeros((ROWS, D), tl.float32)  # the same sum, each term times its value
-    for first in range(0, tl.minimum((tile + 1) * ROWS, s), KEYS):
-        j = first + tl.arange(0, KEYS)
-        ok = (j < s)[:, None] & (c < d)
+        i = tile * ROWS + tl.arange(0, ROWS)
+        c = tl.arange(0, D)[None, :]
+        q_ok = (i < s)[:, None] & (c < d)
+        may = q_ok
         if UNMASKED == "rows":
-            ok = (j >= 0)[:, None] & (c < d)
+            may = (i >= 0)[:, None] & (c < d)
         if UNMASKED == "columns":
-            ok = (j < s)[:, None] & (c >= 0)
-        k = tl.load(k_ptr + j[:, None] * k_strides[2] + c * k_strides[3], mask=ok, other=0.0)
-        v = tl.load(v_ptr + j[:, None] * v_strides[2] + c * v_strides[3], mask=ok, other=0.0)
-        logits = tl.dot(q, tl.trans(k), input_precision="ieee") * scale
-        logits = tl.where(j[None, :] <= i[:, None], logits, float("-inf"))
+            may = (i < s)[:, None] & (c >= 0)
+        q = tl.load(q_at + i[:, None] * q_strides[2] + c * q_strides[3], mask=may, other=0.0)
 
-        m_new = tl.maximum(m, tl.max(logits, 1))
-        rescale = tl.exp(m - m_new)
-        p = tl.exp(logits - m_new[:, None])
-        l = l * rescale + tl.sum(p, 1)  # noqa: E741
-        acc = acc * rescale[:, None] + tl.dot(p.to(v.dtype), v, input_precision="ieee")
-        m = m_new
+        m = tl.full((ROWS,), float("-inf"), tl.float32)  # largest logit so far
+        l = tl.zeros((ROWS,), tl.float32)  # noqa: E741  # sum of exp(logit - m)
+        acc = tl.zeros((ROWS, D), tl.float32)  # the same sum, each term times its value
+        if PASSES == "two":
+            for first in range(0, tl.minimum((tile + 1) * ROWS, s), KEYS):
+                j = first + tl.arange(0, KEYS)
+                ok = (j < s)[:, None] & (c < d)
+                k = tl.load(k_at + j[:, None] * k_strides[2] + c * k_strides[3], mask=ok, other=0.0)
+                logits = tl.dot(q, tl.trans(k), input_precision="ieee") * scale
+                logits = tl.where(j[None, :] <= i[:, None], logits, float("-inf"))
+                m = tl.maximum(m, tl.max(logits, 1))
+        for first in range(0, tl.minimum((tile + 1) * ROWS, s), KEYS):
+            j = first + tl.arange(0, KEYS)
+            ok = (j < s)[:, None] & (c < d)
+            if UNMASKED == "rows":
+                ok = (j >= 0)[:, None] & (c < d)
+            if UNMASKED == "columns":
+                ok = (j < s)[:, None] & (c >= 0)
+            k = tl.load(k_at + j[:, None] * k_strides[2] + c * k_strides[3], mask=ok, other=0.0)
+            v = tl.load(v_at + j[:, None] * v_strides[2] + c * v_strides[3], mask=ok, other=0.0)
+            logits = tl.dot(q, tl.trans(k), input_precision="ieee") * scale
+            logits = tl.where(j[None, :] <= i[:, None], logits, float("-inf"))
 
-    out_at = i[:, None] * out_strides[2] + c * out_strides[3]
-    tl.store(out_ptr + out_at, acc / l[:, None], mask=q_ok)
-    tl.store(lse_ptr + i * lse_strides[2], m + tl.log(l), mask=i < s)
+            m_new = tl.maximum(m, tl.max(logits, 1))
+            rescale = tl.exp(m - m_new)
+            p = tl.exp(logits - m_new[:, None])
+            l = l * rescale + tl.sum(p, 1)  # noqa: E741
+            acc = acc * rescale[:, None] + tl.dot(p.to(v.dtype), v, input_precision="ieee")
+            m = m_new
+
+        out_at += i[:, None] * out_strides[2] + c * out_strides[3]
+        tl.store(out_at, acc / l[:, None], mask=q_ok)
+        tl.store(lse_at + i * lse_strides[2], m + tl.log(l), mask=i < s)

@@ -11,9 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from simplex_lib.checks.ch09_attention_common import Slip, round_to
-
-LOG2_E = 1 / math.log(2)
+from simplex_lib.checks.ch09_attention_common import RESCALE, Slip, grow, lse_of, round_to
 
 
 def attention_slip(
@@ -21,15 +19,19 @@ def attention_slip(
     scaled: str = "once",
     low: float = -math.inf,
     mask: str = "causal",
+    begin: str = "text",
     stop: str = "own tile",
+    by_one: bool = False,
     top: str = "running",
     start: float = -math.inf,
     rescale: str = "both",
     exp: str = "e",
-    acc_dtype: torch.dtype = torch.float32,
+    advance: bool = True,
+    acc_dtype: torch.dtype | None = torch.float32,
     factor_dtype: torch.dtype | None = None,
     divide: str = "once",
     lse_is: str = "natural",
+    value: str = "v",
     padding: str = "zeros",
 ) -> Slip:
     """The kernel with one thing changed.
@@ -38,14 +40,20 @@ def attention_slip(
         scaled: once, twice, never, or by the root of d.
         low, start: what hidden logits become; where the running maximum begins.
         mask: causal; tile (none, but the loop ends with the tile), none, strict,
-            local, or nothing (keys past s count too).
-        stop: after the own tile, before it, or with the last whole tile of keys.
+            local, reversed (j >= i), or nothing (keys past s count too).
+        begin: with the text, or with the own tile.
+        stop: after the own tile, before it, after its first query, with the last whole tile of
+            keys, or one tile of keys early.
+        by_one: the loop moves on by one key, and not by a tile of them.
         top: the running maximum, that of the tile, or none.
-        rescale: both, sum, acc or none.
+        rescale: a key of RESCALE.
         exp: e, or 2 for 2 ** x.
-        acc_dtype, factor_dtype: what acc, and weights and values, are rounded to.
-        divide: once, each, or never.
-        lse_is: natural, base 2, mixed, mixed the other way, no maximum, maximum, sum.
+        advance: m becomes m_new at the end of a step.
+        acc_dtype, factor_dtype: what acc, and weights and values, are rounded to; None for
+            acc: to the dtype of the inputs.
+        divide: once; each; each, and once; terms (what is added); terms, and once; never.
+        lse_is: see lse_of.
+        value: v, or k in its place.
         padding: zeros, or NaN in what a mask hides of the keys, the values, or both.
     """
 
@@ -57,7 +65,7 @@ def attention_slip(
         columns_hidden = d & (d - 1) != 0 or d < 16  # D > d
         lost = math.nan if padding in ("keys", "both") and columns_hidden else 0.0
         past_end = math.nan if padding in ("values", "both") else 0.0
-        q, k, v = (x.float() for x in (q, k, v))
+        q, k, v = (x.float() for x in (q, k, k if value == "k" else v))
         q, k = (pad(x, (0, 0, 0, rows + keys)) for x in (q, k))
         v = pad(v, (0, 0, 0, rows + keys), value=past_end)
         out, lse = torch.empty(b, h, s + rows, d), torch.empty(b, h, s + rows)
@@ -68,10 +76,12 @@ def attention_slip(
             m, l = torch.full((b, h, rows), start), torch.zeros(b, h, rows)  # noqa: E741
             acc = torch.zeros(b, h, rows, d)
             end = s if mask == "none" else min(i0 + rows, s)
-            end = {"own tile": end, "before it": i0, "whole tiles": end // keys * keys}[stop]
-            for j0 in range(0, end, keys):
+            ends = {"own tile": end, "before it": i0, "whole tiles": end // keys * keys}
+            ends |= {"first query": i0 + 1, "one tile early": (end - 1) // keys * keys}
+            for j0 in range(i0 if begin == "own tile" else 0, ends[stop], 1 if by_one else keys):
                 j = torch.arange(j0, j0 + keys)
                 masks = dict(causal=j <= i, strict=j < i, local=(j - j0 <= i - i0) & (j < s))
+                masks["reversed"] = j >= i
                 masks["nothing"] = (j >= 0).expand(rows, keys)
                 visible = masks.get(mask, (j < s).expand(rows, keys))
                 logits = q[:, :, i0 : i0 + rows] @ k[:, :, j0 : j0 + keys].mT * factor + lost
@@ -81,25 +91,19 @@ def attention_slip(
                     top
                 ]
                 shrink, p = power(m - m_new), power(logits - m_new[..., None])
-                l = l * (shrink if rescale in ("both", "sum") else 1) + p.sum(-1)  # noqa: E741
+                l = grow(l, p.sum(-1), shrink, RESCALE[rescale][0])  # noqa: E741
+                if divide.startswith("terms"):
+                    p = p / l[..., None]
                 weights, values = round_to(p, dtype), v[:, :, j0 : j0 + keys]
                 if factor_dtype is not None:
                     weights, values = round_to(p, factor_dtype), round_to(values, factor_dtype)
-                acc = acc * (shrink[..., None] if rescale in ("both", "acc") else 1)
-                acc = round_to(acc + weights @ values, acc_dtype)
-                acc = acc / l[..., None] if divide == "each" else acc
-                m = m_new
-            lse_here = {
-                "natural": m + l.log(),
-                "base 2": (m + l.log()) * LOG2_E,
-                "mixed": m * LOG2_E + l.log(),
-                "mixed the other way": m + l.log2(),
-                "no maximum": l.log(),
-                "maximum": m,
-                "sum": l,
-            }
-            lse[:, :, i0 : i0 + rows] = lse_here[lse_is]
-            out[:, :, i0 : i0 + rows] = acc / l[..., None] if divide == "once" else acc
+                acc = grow(acc, weights @ values, shrink[..., None], RESCALE[rescale][1])
+                acc = round_to(acc, acc_dtype or dtype)
+                acc = acc / l[..., None] if divide.startswith("each") else acc
+                m = m_new if advance else m
+            lse[:, :, i0 : i0 + rows] = lse_of(m, l, lse_is)
+            acc = acc / l[..., None] if divide.endswith("once") else acc
+            out[:, :, i0 : i0 + rows] = acc
         return round_to(out[:, :, :s], dtype), lse[:, :, :s]
 
     return Slip(answer)

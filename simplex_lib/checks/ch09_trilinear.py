@@ -13,11 +13,17 @@ import torch
 from torch import Tensor
 
 from simplex_lib.checks.ch09_attention_common import (
+    AS_DRAWN,
+    FAR_OFF,
+    HEAVY,
+    PAIR_ORDERS,
     SCALE,
     SMALLEST,
-    VERY_FAR,
-    ask_kernel,
+    VERY_FAR_OFF,
+    ask_trilinear,
     draw_like_memory,
+    make_coarse,
+    orders_of,
     require_sizes,
     shift_logits,
 )
@@ -28,8 +34,6 @@ from simplex_lib.checks.ch09_trilinear_kernels import (
 )
 from simplex_lib.checks.ch09_trilinear_wrong import WRONG
 from simplex_lib.checks.exercise import Draw, Exercise, Right
-
-ORDERS = dict(q="bshd", k1="hbds", k2="sbhd", v1="bhds", v2="shbd")
 
 
 def trilinear_inputs(
@@ -43,12 +47,33 @@ def trilinear_inputs(
     w2: int,
     rows: int,
     keys: int,
-    far: int,
+    logits: int,
 ) -> dict[str, Any]:
-    require_sizes(b=b, h=h, s=s, d=d, w1=w1, w2=w2, rows=rows, keys=keys, far=far)
-    x = {name: draw_like_memory(draw, (b, h, s, d), order) for name, order in ORDERS.items()}
-    shift_logits(x["q"], (x["k1"], x["k2"]), far)
+    require_sizes(b=b, h=h, s=s, d=d, w1=w1, w2=w2, rows=rows, keys=keys, logits=logits)
+    lies = orders_of(PAIR_ORDERS, d)
+    names = ("q", "k1", "k2", "v1", "v2")
+    x = {name: draw_like_memory(draw, (b, h, s, d), lies[name]) for name in names}
+    shift_logits(x["q"], (x["k1"], x["k2"]), logits)
+    if s > 3 and b * h > 1 and not logits:
+        for heavy, n in (("v1", 0), ("v2", -1)):
+            add_heavy_values(x[heavy][n, n], *(x[name][n, n] for name in names))
     return x | dict(w1=w1, w2=w2, scale=SCALE, rows=rows, keys=keys)
+
+
+def add_heavy_values(
+    heavy: Tensor, q: Tensor, k1: Tensor, k2: Tensor, v1: Tensor, v2: Tensor
+) -> None:
+    """In one head, (s, d) each: one value is heavy and the next takes it back, for queries that
+    see both. Queries before them see the pair (0, 0) alone.
+    """
+    q[:] = 0
+    q[:3, 0] = 30 / SCALE
+    for key in (k1, k2):
+        key[:, 0] = 0
+        key[0, 0] = 1
+    make_coarse(v1, 2**-6)
+    make_coarse(v2, 2**-6)
+    heavy[1], heavy[2] = HEAVY, -HEAVY
 
 
 def truth_trilinear(
@@ -81,14 +106,14 @@ TRILINEAR = Exercise(
     minutes=40,
     inputs=trilinear_inputs,
     sizes=(
-        dict(b=1, h=1, s=1, d=1, w1=1, w2=1, rows=16, keys=16, far=0),
-        dict(b=1, h=1, s=5, d=3, w1=2, w2=3, rows=16, keys=16, far=0),
-        dict(b=1, h=2, s=4, d=5, w1=3, w2=2, rows=16, keys=16, far=128),
-        dict(b=1, h=1, s=4, d=2, w1=1, w2=99, rows=16, keys=32, far=0),
-        dict(b=1, h=1, s=6, d=16, w1=99, w2=1, rows=32, keys=16, far=0),
-        dict(b=1, h=1, s=3, d=2, w1=1, w2=1, rows=16, keys=16, far=VERY_FAR),
-        dict(b=1, h=1, s=18, d=4, w1=2, w2=16, rows=16, keys=16, far=0),
-        dict(b=2, h=3, s=4, d=20, w1=6, w2=5, rows=16, keys=32, far=0),
+        dict(b=1, h=1, s=1, d=1, w1=1, w2=1, rows=16, keys=16, logits=AS_DRAWN),
+        dict(b=1, h=1, s=5, d=3, w1=2, w2=3, rows=16, keys=16, logits=AS_DRAWN),
+        dict(b=1, h=2, s=4, d=5, w1=3, w2=2, rows=16, keys=16, logits=FAR_OFF),
+        dict(b=1, h=1, s=4, d=2, w1=1, w2=99, rows=16, keys=32, logits=AS_DRAWN),
+        dict(b=1, h=1, s=6, d=16, w1=99, w2=1, rows=32, keys=16, logits=AS_DRAWN),
+        dict(b=1, h=1, s=3, d=2, w1=1, w2=1, rows=16, keys=16, logits=VERY_FAR_OFF),
+        dict(b=1, h=1, s=18, d=4, w1=2, w2=16, rows=16, keys=16, logits=AS_DRAWN),
+        dict(b=2, h=3, s=4, d=20, w1=6, w2=5, rows=16, keys=32, logits=AS_DRAWN),
     ),
     truth=truth_trilinear,
     outputs=("out: b h i d", "lse: b h i"),
@@ -119,7 +144,7 @@ TRILINEAR = Exercise(
     "p v1: fewer loads and fewer multiplications, the same numbers.",
     variants=("float16",),
     tolerance=5e-5,
-    ask=ask_kernel,
+    ask=ask_trilinear,
     kind="kernel",
     smallest=SMALLEST,
     same_dtype=False,

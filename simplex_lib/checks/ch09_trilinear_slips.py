@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from simplex_lib.checks.ch09_attention_common import Slip, round_to
+from simplex_lib.checks.ch09_attention_common import RESCALE, Slip, grow, lse_of, round_to
 
-LOG2_E = 1 / math.log(2)
 NAMES = ("first", "second")
+BINARY = {"and": torch.logical_and, "or": torch.logical_or}
 
 
 def trilinear_slip(
@@ -25,9 +25,12 @@ def trilinear_slip(
     longer: tuple[int, int] = (0, 0),
     exchanged: bool = False,
     future: str = "",
+    join: str = "and",
     order: str = "any",
     begin: str = "first query",
     stop: str = "last query",
+    early: tuple[int, int] = (0, 0),
+    by_one: bool = False,
     top: str = "running",
     start: float = -1e38,
     rescale: str = "both",
@@ -36,9 +39,10 @@ def trilinear_slip(
     logit: str = "product",
     value: str = "product",
     bias: str = "",
-    acc_dtype: torch.dtype = torch.float32,
+    advance: bool = True,
+    acc_dtype: torch.dtype | None = torch.float32,
     factor_dtype: torch.dtype | None = None,
-    divide: bool = True,
+    divide: str = "once",
     lse_is: str = "natural",
     padding: str = "zeros",
 ) -> Slip:
@@ -53,18 +57,24 @@ def trilinear_slip(
         future: which keys may come after the query: "first", "second" or "first second", to the
             end of the text; with "tile", to the end of the query's tile; with "past s", the
             rows of zeros after the text count as second keys.
+        join: and, or "or" for a pair of which one key is visible.
         order: any, k <= j or j <= k.
         begin, stop: which query of the tile decides where loops begin and end.
+        early: by how much the loops end too early.
+        by_one: the loop over k moves on by one key, and not by a tile of them.
         top: the running maximum, or none.
-        rescale: both, sum, acc or none.
+        rescale: a key of RESCALE.
         exp: e, or 2 for 2 ** x.
         anew: for each j a softmax of its own: added, averaged, or the last one only.
         logit: product, no k1, no k2, or sum of the keys.
-        value: product, no v1, no v2, sum, or exchanged.
+        value: product, no v1, no v2, sum, exchanged, k1 for v1, or k2 for v2.
         bias: constants of the released code, "keys", "values" or "keys values".
-        acc_dtype, factor_dtype: what acc, and weights and values, are rounded to.
-        divide: acc by l.
-        lse_is: natural, base 2, mixed, mixed the other way, no maximum, maximum.
+        advance: m becomes m_new at the end of a step.
+        acc_dtype, factor_dtype: what acc, and weights and values, are rounded to; None for
+            acc: to the dtype of the inputs.
+        divide: acc by l: once; each (step); each, and once; terms (what is added); terms, and
+            once; never.
+        lse_is: see lse_of.
         padding: zeros, or NaN in what a mask hides of the keys, the values, or both.
     """
 
@@ -100,11 +110,10 @@ def trilinear_slip(
             acc, total = torch.zeros(b, h, rows, d), torch.zeros(b, h, rows, d)
             count = torch.zeros(rows)
             end = min(i0 + rows, s)
-            end = {"last query": end, "first query": i0 + 1, "whole tiles": end}[stop]
+            end = i0 + 1 if stop == "first query" else end
             origin = i0 if begin == "first query" else end - 1
             ends = [s if name in future and "tile" not in future else end for name in NAMES]
-            if stop == "whole tiles":
-                ends[1] = end // keys * keys
+            ends = [max(x - less, 0) for x, less in zip(ends, early, strict=True)]
             begins = [max(origin - w + 1 - wider[n] - longer[n], 0) for n, w in enumerate((w1, w2))]
             for j in range(begins[0], ends[0]):
                 sees_j = i - w1 - wider[0] < j
@@ -116,7 +125,7 @@ def trilinear_slip(
                     fresh = torch.ones_like(sees_j) if anew == "last" else sees_j
                     m, l = torch.where(fresh, start, m), torch.where(fresh, 0.0, l)  # noqa: E741
                     acc = torch.where(fresh[:, None], 0.0, acc)
-                for k0 in range(begins[1], ends[1], keys):
+                for k0 in range(begins[1], ends[1], 1 if by_one else keys):
                     k = torch.arange(k0, k0 + keys)
                     here = slice(k0, k0 + keys)
                     logits = round_to(merged, dtype) @ k2[:, :, here].mT
@@ -124,18 +133,18 @@ def trilinear_slip(
                         logits = merged.sum(-1, keepdim=True).expand(logits.shape)
                     if logit == "sum":
                         logits = q[:, :, i0 : i0 + rows] @ (key + k2[:, :, here]).mT * factor
-                    visible = sees_j[:, None] & (i[:, None] - w2 - wider[1] < k)
+                    visible = i[:, None] - w2 - wider[1] < k
                     if "past s" not in future:
                         visible = visible & (k < s)
                     if "second" not in future:
                         visible = visible & (k <= i[:, None])
+                    visible = BINARY[join](sees_j[:, None], visible)
                     if order != "any":
                         visible = visible & ((k <= j) if order == "k <= j" else (j <= k))
                     logits = torch.where(visible, logits + lost, low)
                     m_new = m.maximum(logits.amax(-1)) if top == "running" else torch.zeros_like(m)
                     shrink, p = power(m - m_new), power(logits - m_new[..., None])
-                    l = l * (shrink if rescale in ("both", "sum") else 1)  # noqa: E741
-                    l = l + p.sum(-1)  # noqa: E741
+                    l = grow(l, p.sum(-1), shrink, RESCALE[rescale][0])  # noqa: E741
                     other = v2[:, :, here]
                     values = {
                         "product": val * other,
@@ -143,28 +152,24 @@ def trilinear_slip(
                         "no v2": val + 0 * other,
                         "sum": val + other,
                         "exchanged": v1_also[:, :, here] * v2[:, :, j : j + 1],
+                        "k1 for v1": key * other,
+                        "k2 for v2": val * k2[:, :, here],
                     }[value]
+                    p = p / l[..., None] if divide.startswith("terms") else p
                     weights, values = round_to(p, dtype), round_to(values, dtype)
                     if factor_dtype is not None:
                         weights, values = (round_to(x, factor_dtype) for x in (weights, values))
-                    acc = acc * (shrink[..., None] if rescale in ("both", "acc") else 1)
-                    acc = round_to(acc + weights @ values, acc_dtype)
-                    m = m_new
+                    acc = grow(acc, weights @ values, shrink[..., None], RESCALE[rescale][1])
+                    acc = round_to(acc, acc_dtype or dtype)
+                    acc = acc / l[..., None] if divide.startswith("each") else acc
+                    m = m_new if advance else m
                 total = total + torch.where(sees_j[:, None], acc / l[..., None], 0.0)
                 count = count + sees_j
-            done = acc / l[..., None] if divide else acc
+            done = acc / l[..., None] if divide.endswith("once") else acc
             done = total if anew == "added" else done
             done = total / count[:, None] if anew == "averaged" else done
             out[:, :, i0 : i0 + rows] = done
-            lse_here = {
-                "natural": m + l.log(),
-                "base 2": (m + l.log()) * LOG2_E,
-                "mixed": m * LOG2_E + l.log(),
-                "mixed the other way": m + l.log2(),
-                "no maximum": l.log(),
-                "maximum": m,
-            }
-            lse[:, :, i0 : i0 + rows] = lse_here[lse_is]
+            lse[:, :, i0 : i0 + rows] = lse_of(m, l, lse_is)
         return round_to(out[:, :, :s], dtype), lse[:, :, :s]
 
     return Slip(answer)

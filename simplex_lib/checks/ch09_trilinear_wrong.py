@@ -7,33 +7,18 @@ from __future__ import annotations
 
 import torch
 
+from simplex_lib.checks.ch09_attention_wrong import common_wrong, slips_first
 from simplex_lib.checks.ch09_trilinear_kernels import careless
 from simplex_lib.checks.ch09_trilinear_slips import trilinear_slip
+from simplex_lib.checks.ch09_trilinear_windows import WRONG_WINDOWS
 from simplex_lib.checks.exercise import Wrong
 
-WRONG = (
+WRONG = slips_first(
     Wrong(
         "no rescaling",
         trilinear_slip(rescale="none"),
         "When a later pair brings a larger maximum, l and acc are still measured against the old "
         "one. Your sums mix two units: both have to be multiplied by exp(m - m_new) first.",
-    ),
-    Wrong(
-        "only l rescaled",
-        trilinear_slip(rescale="sum"),
-        "Your l changes its unit when the maximum moves, and so lse is right. acc keeps the old "
-        "unit.",
-    ),
-    Wrong(
-        "only acc rescaled",
-        trilinear_slip(rescale="acc"),
-        "Your acc changes its unit when the maximum moves, and l keeps the old one.",
-    ),
-    Wrong(
-        "no maximum",
-        trilinear_slip(top="none"),
-        "It is right for small logits. For large ones exp overflows, and for very low ones every "
-        "weight rounds to 0: no maximum is subtracted before it.",
     ),
     Wrong(
         "maximum not below 0",
@@ -139,8 +124,8 @@ WRONG = (
     Wrong(
         "future second keys and zeros",
         trilinear_slip(future="second tile past s"),
-        "k <= i is missing: in its tile a query reads second keys that come after it, and the rows "
-        "of zeros past s, whose logits are 0, count as keys.",
+        "k <= i is missing: in its tile a query reads second keys that come after it, and the "
+        "rows of zeros past s, whose logits are 0, count as keys.",
     ),
     Wrong(
         "future keys and zeros",
@@ -153,100 +138,8 @@ WRONG = (
         trilinear_slip(
             future="first second tile past s", wider=(10**6, 10**6), longer=(-(10**6), -(10**6))
         ),
-        "Your logits have no mask: all queries of a tile read all pairs of its loops, and the rows "
-        "of zeros past s as well.",
-    ),
-    Wrong(
-        "first window one too long",
-        trilinear_slip(wider=(1, 0)),
-        "Your first window holds w1 + 1 keys. It counts the query's own position: i - w1 < j, "
-        "without the equals sign.",
-    ),
-    Wrong(
-        "second window one too long",
-        trilinear_slip(wider=(0, 1)),
-        "Your second window holds w2 + 1 keys. It counts the query's own position: i - w2 < k, "
-        "without the equals sign.",
-    ),
-    Wrong(
-        "windows one too long",
-        trilinear_slip(wider=(1, 1)),
-        "Your windows hold w1 + 1 and w2 + 1 keys. They count the query's own position: "
-        "i - w1 < j and i - w2 < k, without equals signs.",
-    ),
-    Wrong(
-        "windows one too long, loops right",
-        trilinear_slip(wider=(1, 1), longer=(-1, -1)),
-        "Your masks let w1 + 1 and w2 + 1 keys through, and only where a loop begins later is one "
-        "cut off. It is i - w1 < j and i - w2 < k, without equals signs.",
-    ),
-    Wrong(
-        "first window one too long, loop right",
-        trilinear_slip(wider=(1, 0), longer=(-1, 0)),
-        "Your mask lets w1 + 1 first keys through, and only where the loop over j begins later is "
-        "one cut off. It is i - w1 < j, without the equals sign.",
-    ),
-    Wrong(
-        "second window one too long, loop right",
-        trilinear_slip(wider=(0, 1), longer=(0, -1)),
-        "Your mask lets w2 + 1 second keys through, and only where the loop over k begins later is "
-        "one cut off. It is i - w2 < k, without the equals sign.",
-    ),
-    Wrong(
-        "first window in the loop only",
-        trilinear_slip(wider=(10**6, 0), longer=(-(10**6), 0)),
-        "Your loop over j begins where the window of the tile's first query does, and later "
-        "queries of the tile read those j too: i - w1 < j has to be asked for each query.",
-    ),
-    Wrong(
-        "second window in the loop only",
-        trilinear_slip(wider=(0, 10**6), longer=(0, -(10**6))),
-        "Your loop over k begins where the window of the tile's first query does, and later "
-        "queries of the tile read those k too: i - w2 < k has to be asked for each query.",
-    ),
-    Wrong(
-        "windows in the loops only",
-        trilinear_slip(wider=(10**6, 10**6), longer=(-(10**6), -(10**6))),
-        "Your loops begin where the windows of the tile's first query do, and later queries of the "
-        "tile read those keys too: i - w1 < j and i - w2 < k have to be asked for each query.",
-    ),
-    Wrong(
-        "windows one too short",
-        trilinear_slip(wider=(-1, -1)),
-        "Your windows hold w1 - 1 and w2 - 1 keys, so that a window of 1 is empty. They count the "
-        "query's own position: i - w1 < j and i - w2 < k.",
-    ),
-    Wrong(
-        "windows exchanged",
-        trilinear_slip(exchanged=True),
-        "Your first keys are cut by w2 and your second keys by w1. It is the other way round.",
-    ),
-    Wrong(
-        "first window ignored",
-        trilinear_slip(wider=(10**6, 0)),
-        "Your first keys are all of the past: w1 does nothing.",
-    ),
-    Wrong(
-        "second window ignored",
-        trilinear_slip(wider=(0, 10**6)),
-        "Your second keys are all of the past: w2 does nothing.",
-    ),
-    Wrong(
-        "windows ignored",
-        trilinear_slip(wider=(10**6, 10**6)),
-        "Your pairs are all pairs of the past: w1 and w2 do nothing.",
-    ),
-    Wrong(
-        "loops begin too late",
-        trilinear_slip(begin="last query"),
-        "Your loops begin where the windows of the tile's last query do. Earlier queries of the "
-        "tile see earlier keys: the first query decides where a loop begins.",
-    ),
-    Wrong(
-        "loops end too early",
-        trilinear_slip(stop="first query"),
-        "Your loops end with the first query of the tile. Later queries of the tile see later "
-        "keys: the last query decides where a loop ends.",
+        "Nothing is hidden from your queries: all queries of a tile read all pairs of its loops, "
+        "and the rows of zeros past s as well.",
     ),
     Wrong(
         "k up to j",
@@ -306,8 +199,8 @@ WRONG = (
     Wrong(
         "a constant on v2",
         trilinear_slip(bias="values"),
-        "out alone is wrong: your kernel adds 1 to v2. Listing 1 of the paper has such a constant, "
-        "and 1 is the default of the released code; here nothing is added.",
+        "out alone is wrong: your kernel adds 1 to v2. Listing 1 of the paper has such a "
+        "constant, and 1 is the default of the released code; here nothing is added.",
     ),
     Wrong(
         "constants on k2 and v2",
@@ -315,72 +208,62 @@ WRONG = (
         "Your kernel adds 1 / d to k2 and 1 to v2. Listing 1 of the paper has such constants, and "
         "these are the defaults of the released code; here nothing is added.",
     ),
-    Wrong("no scale", trilinear_slip(scaled="never"), "Your logits lack the factor scale."),
-    Wrong(
-        "scale twice", trilinear_slip(scaled="twice"), "Your logits are multiplied by scale twice."
-    ),
-    Wrong(
-        "a scale of its own",
-        trilinear_slip(scaled="by d"),
-        "Your kernel scales by 1 / sqrt(d). The factor is an argument, scale, and here it is "
-        "another number.",
-    ),
-    Wrong(
-        "powers of 2, natural logarithm",
-        trilinear_slip(exp="2"),
-        "Your weights are powers of 2 of the logits, not of e: exp(x) is exp2(x log2(e)).",
-    ),
-    Wrong(
-        "powers of 2 throughout",
-        trilinear_slip(exp="2", lse_is="mixed the other way"),
-        "Your weights are powers of 2 of the logits, and lse is m + log2(l). exp(x) is "
-        "exp2(x log2(e)): the logits have to be multiplied by log2(e) before the loop's exp2, and "
-        "lse by ln 2 after it.",
-    ),
-    Wrong(
-        "lse to base 2",
-        trilinear_slip(lse_is="base 2"),
-        "out is right. Your lse is that to base 2; multiplied by ln 2 it is the natural one.",
-    ),
-    Wrong(
-        "mixed bases",
-        trilinear_slip(lse_is="mixed"),
-        "out is right. Your lse adds a maximum in base 2 (logits times log2(e)) and a natural "
-        "logarithm of l. Both parts need one base.",
-    ),
-    Wrong(
-        "mixed bases, l to base 2",
-        trilinear_slip(lse_is="mixed the other way"),
-        "out is right. Your lse adds a natural maximum and a logarithm of l to base 2. Both parts "
-        "need one base.",
-    ),
-    Wrong(
-        "lse without the maximum",
-        trilinear_slip(lse_is="no maximum"),
-        "out is right. Your lse is ln l, and l is measured against the running maximum m, which "
-        "has to come back in.",
-    ),
-    Wrong(
-        "lse is the maximum",
-        trilinear_slip(lse_is="maximum"),
-        "out is right. Your lse is the largest logit, m; ln l is missing.",
-    ),
     Wrong(
         "not divided",
-        trilinear_slip(divide=False),
+        trilinear_slip(divide="never"),
         "Your out is acc as the loops leave it: the division by l is missing.",
-    ),
-    Wrong(
-        "half-precision accumulator",
-        trilinear_slip(acc_dtype=torch.float16),
-        "Your acc is a float16, so that every step rounds it to 11 bits. The inputs may be "
-        "float16; m, l and acc have to be float32.",
     ),
     Wrong(
         "weights in half precision",
         trilinear_slip(factor_dtype=torch.float16),
         "Your weights and values are rounded to float16 before they are multiplied, though the "
         "inputs are float32. p.to(v2.dtype) follows the inputs.",
+    ),
+    Wrong(
+        "inner loop moves on by 1",
+        trilinear_slip(by_one=True),
+        "Your loop over k moves on by one key and takes KEYS of them each time, so that most keys "
+        "are counted several times. It needs the step KEYS.",
+    ),
+    Wrong(
+        "or in place of and",
+        trilinear_slip(join="or"),
+        "Your pairs are those of which one key is visible: | is or. Both keys have to be: &.",
+    ),
+    Wrong(
+        "first keys all visible",
+        trilinear_slip(future="first tile", wider=(10**6, 0), longer=(-(10**6), 0)),
+        "Your mask lets every j of the loop through: j <= i and i - w1 < j have to hold both, for "
+        "each query, and are joined by &.",
+    ),
+    Wrong(
+        "second keys all visible",
+        trilinear_slip(future="second tile past s", wider=(0, 10**6), longer=(0, -(10**6))),
+        "Your mask lets every k of the loop through, rows of zeros past s as well: k <= i and i - "
+        "w2 < k have to hold both, for each query, and are joined by &.",
+    ),
+    Wrong(
+        "first keys for first values",
+        trilinear_slip(value="k1 for v1"),
+        "lse is right. The value of a pair in your out is k1[j] * v2[k]: where v1 belongs stands "
+        "k1.",
+    ),
+    Wrong(
+        "second keys for second values",
+        trilinear_slip(value="k2 for v2"),
+        "lse is right. The value of a pair in your out is v1[j] * k2[k]: where v2 belongs stands "
+        "k2.",
+    ),
+    Wrong(
+        "divided in every step",
+        trilinear_slip(divide="each"),
+        "You divide acc by l in every step, and then the next step adds to it what is not divided "
+        "yet. Divide once, after both loops.",
+    ),
+    Wrong(
+        "lse is l",
+        trilinear_slip(lse_is="sum"),
+        "out is right. Your lse is l, the sum itself, where m + ln l is asked for.",
     ),
     Wrong(
         "values without other",
@@ -391,21 +274,9 @@ WRONG = (
     Wrong(
         "queries and keys without other",
         trilinear_slip(padding="keys"),
-        "Your numbers are right where d fills all D columns, and NaN elsewhere. That is what comes "
-        "of a load of q, k1 or k2 with a mask and no other=0.0: the dot product adds what the "
-        "masked columns hold.",
-    ),
-    Wrong(
-        "nothing has other",
-        trilinear_slip(padding="both"),
-        "Your loads have masks and no other=0.0. What a masked lane holds is then undefined, here "
-        "it is NaN, and it goes into the dot products.",
-    ),
-    Wrong(
-        "contiguous strides",
-        careless(STRIDES="contiguous"),
-        "Your kernel takes the tensors to be contiguous, with the strides that their shape would "
-        "have. Each tensor has strides of its own, and they are passed beside it.",
+        "Your numbers are right where d fills all D columns, and NaN elsewhere. That is what "
+        "comes of a load of q, k1 or k2 with a mask and no other=0.0: the dot product adds what "
+        "the masked columns hold.",
     ),
     Wrong(
         "strides of q",
@@ -414,9 +285,10 @@ WRONG = (
         "own.",
     ),
     Wrong(
-        "text and head exchanged",
-        careless(AXES="text, head"),
-        "In your kernel program_id(1) is the text and program_id(2) the head. The grid is (tiles, "
-        "h, b): it is the other way round.",
+        "two passes",
+        careless(PASSES="two"),
+        "You go over the pairs twice, as a softmax does that looks for the maximum first.",
     ),
+    *WRONG_WINDOWS,
+    *common_wrong(trilinear_slip, careless),
 )

@@ -23,8 +23,15 @@ from simplex_lib.attention.trilinear import trilinear_attention_with_lse
 from simplex_lib.checks import check, exercises
 from simplex_lib.checks.audit_checks import confusion
 from simplex_lib.checks.ch09_attention import truth_attention
-from simplex_lib.checks.ch09_attention_common import SCALE, VERY_FAR
+from simplex_lib.checks.ch09_attention_common import (
+    HEAVY,
+    ORDERS,
+    PAIR_ORDERS,
+    SCALE,
+    VERY_FAR,
+)
 from simplex_lib.checks.ch09_attention_kernels import careless_attention, right_attention
+from simplex_lib.checks.ch09_attention_reads import stride_left_out, turned_round
 from simplex_lib.checks.ch09_trilinear import truth_trilinear
 from simplex_lib.checks.ch09_trilinear_kernels import careless_trilinear, right_trilinear
 from simplex_lib.checks.engine import examine
@@ -134,19 +141,50 @@ def test_cases_hold_what_kernels_stumble_over(exercise):
         assert any(x["w1"] == 1 for x in sizes) and any(x["w2"] == 1 for x in sizes)
         assert any(x["w1"] > x["s"] for x in sizes) and any(x["w2"] > x["s"] for x in sizes)
     for case in cases:
-        far = case.sizes["far"]
+        far = case.sizes["logits"]
         lse = exercises()[exercise].truth(**case.arguments)[1]
         if far:
             assert lse[:, :, ::2].max() < -0.9 * far
             assert case.sizes["s"] > 1 and lse[:, :, 1::2].min() > 0.9 * far
-    largest = cases[-1].arguments
-    orders = {
-        tuple(sorted(range(4), key=lambda axis, x=x: x.stride(axis)))
-        for x in largest.values()
-        if torch.is_tensor(x)
-    }
-    assert len(orders) == sum(map(torch.is_tensor, largest.values()))
-    assert {x["far"] for x in sizes} == {0, 128, VERY_FAR} and SCALE == 0.75
+    largest = [x for x in cases[-1].arguments.values() if torch.is_tensor(x)]
+    assert len({order_of(x) for x in largest}) == len(largest)
+    assert {x["logits"] for x in sizes} == {0, 128, VERY_FAR} and SCALE == 0.75
+    assert "logits = as drawn" in str(cases[0])
+    assert sum("logits = 2 billion away from 0" in str(case) for case in cases) == 1
+
+
+@pytest.mark.parametrize("exercise", IDS)
+def test_no_stride_is_always_1(exercise):
+    ways = ORDERS if exercise == "9.4" else PAIR_ORDERS
+    inputs = [name for name in ways[0] if name not in ("out", "lse")]
+    for way in ways:
+        assert len({way[name] for name in inputs}) == len(inputs)
+    for name in ways[0]:
+        for axis in "bhsd"[: len(ways[0][name])]:
+            assert any(way[name][-1] != axis for way in ways), (name, axis)
+    cases = [case for case in exercises()[exercise].cases() if case.sizes["s"] > 1]
+    for way, d_odd in zip(ways, (0, 1), strict=True):
+        for case in (case for case in cases if case.sizes["d"] % 2 == d_odd):
+            for name in inputs:
+                x = case.arguments[name]
+                assert x.permute(["bhsd".index(axis) for axis in way[name]]).is_contiguous()
+    turned = [case.sizes for case in cases if case.sizes["d"] % 2]
+    assert any(x["d"] > 1 for x in turned) and any(x["s"] > 4 for x in turned)
+
+
+def order_of(x):
+    return tuple(sorted(range(4), key=lambda axis: x.stride(axis)))
+
+
+@pytest.mark.parametrize("exercise", IDS)
+def test_some_sums_are_heavy_before_they_are_light(exercise):
+    case = exercises()[exercise].cases()[-1]
+    values = [case.arguments[name] for name in ("v", "v1", "v2") if name in case.arguments]
+    assert case.variant == "float16" and all(v.max() == HEAVY == -v.min() for v in values)
+    out = exercises()[exercise].truth(**{
+        name: x.double() if torch.is_tensor(x) else x for name, x in case.arguments.items()
+    })[0]  # fmt: skip
+    assert out.abs().max() < 16
 
 
 # answers that are on no list: the page's own kernel with one line written in another way ----------
@@ -191,7 +229,6 @@ BOTH = (
     ("no rescaling", [(SUM, "l = l + tl.sum(p, 1)"), (ACC, "acc = acc +")]),
     ("only l rescaled", [(ACC, "acc = acc +")]),
     ("only acc rescaled", [(SUM, "l = l + tl.sum(p, 1)")]),
-    ("nan", [("tl.exp(m - m_new)", "tl.exp(m_new - m)")]),
     (
         "float16 kept",
         [
@@ -219,7 +256,7 @@ ONE = (
     ("9.4", "own key hidden", [("j[None, :] <= i[:, None]", "j[None, :] < i[:, None]")]),
     ("9.4", "reads outside k", [("ok = (j < s)[:, None] &", "ok = (j >= 0)[:, None] &")]),
     ("9.4", "two dtypes", [("p.to(v.dtype)", "p")]),
-    ("9.4", "other", [("tl.dot(p.to(v.dtype), v,", "tl.dot(p.to(v.dtype), k,")]),
+    ("9.4", "keys for values", [("tl.dot(p.to(v.dtype), v,", "tl.dot(p.to(v.dtype), k,")]),
     ("9.4", "maximum not below 0", [("tl.max(logits, 1)", "tl.max(logits)")]),
     ("9.5", "first window one too long, loop right", [("i - w1 < j", "i - w1 <= j")]),
     ("9.5", "second window in the loop only", [("(i[:, None] - w2 < k[None, :]) & ", "")]),
@@ -232,7 +269,67 @@ ONE = (
     ("9.5", "reads outside k1", [("b * k1_strides[0]", "b * q_strides[0]"),
                                  ("h * k1_strides[1]", "h * q_strides[1]")]),
 )  # fmt: skip
-UNLISTED = [("9.4", *x) for x in BOTH] + [("9.5", *x) for x in BOTH[:3] + BOTH[12:16]] + list(ONE)
+J_LOOP, K_LOOP = "tl.maximum(tile * ROWS - w1 + 1, 0)", "tl.maximum(tile * ROWS - w2 + 1, 0)"
+LEARNT = (  # of a learner
+    ("m stays where it began", [("m = m_new\n", "pass\n")]),
+    ("rescaling turned round", [("tl.exp(m - m_new)", "tl.exp(m_new - m)")]),
+    ("lse without the logarithm", [(LSE, "m + l")]),
+    ("lse with a minus sign", [(LSE, "m - tl.log(l)")]),
+    ("last stride of out left out", [(" * out_strides[3]", "")]),
+    ("last stride of lse left out", [(" * lse_strides[2]", "")]),
+    ("last stride of q left out", [(" * q_strides[3]", "")]),
+    ("tiles from the end", [("tile, h, b = ", "tile, h, b = tl.num_programs(0) - 1 - ")]),
+    ("rescaled after adding", [
+        (SUM, "l = (l + tl.sum(p, 1)) * rescale"), ("acc * rescale[:, None]", "acc"),
+        ("m = m_new\n", "m, acc = m_new, acc * rescale[:, None]\n"),
+    ]),
+    ("acc rescaled after adding", [("acc * rescale[:, None]", "acc"),
+                                   ("m = m_new\n", "m, acc = m_new, acc * rescale[:, None]\n")]),
+)  # fmt: skip
+LEARNT_ONE = (
+    ("9.4", "changes in a loop", [("m = m_new\n", "m, acc = m_new, acc.to(v.dtype)\n")]),
+    ("9.4", "accumulator in the inputs' dtype",
+     [("m = m_new\n", "m, acc = m_new, acc.to(v.dtype)\n"),
+      ("(ROWS, D), tl.float32", "(ROWS, D), v_ptr.dtype.element_ty")]),
+    ("9.4", "last stride of v left out", [(" * v_strides[3]", "")]),
+    ("9.4", "mask the other way round", [("j[None, :] <= i[:, None]", "j[None, :] >= i[:, None]")]),
+    ("9.4", "loop begins at the own tile", [("in range(0,", "in range(tile * ROWS,")]),
+    ("9.4", "loop ends with the first query",
+     [("tl.minimum((tile + 1) * ROWS, s)", "tile * ROWS + 1")]),
+    ("9.4", "last tile left out",
+     [("tl.minimum((tile + 1) * ROWS, s)", "tl.minimum((tile + 1) * ROWS, s) - KEYS")]),
+    ("9.4", "loop moves on by 1", [("s), KEYS)", "s))")]),
+    ("9.4", "terms divided", [("tl.dot(p.to(v.dtype)", "tl.dot((p / l[:, None]).to(v.dtype)"),
+                              ("acc / l[:, None],", "acc,")]),
+    ("9.4", "divided in every step",
+     [("m = m_new\n", "m, acc = m_new, acc / l[:, None]\n"), ("acc / l[:, None],", "acc,")]),
+    ("9.5", "accumulator in the inputs' dtype",
+     [("m = m_new\n", "m, acc = m_new, acc.to(v2.dtype)\n"),
+      ("(ROWS, D), tl.float32", "(ROWS, D), v2_ptr.dtype.element_ty")]),
+    ("9.5", "last stride of v2 left out", [(" * v2_strides[3]", "")]),
+    ("9.5", "second window one too short", [("i[:, None] - w2 < k", "i[:, None] - w2 + 1 < k")]),
+    ("9.5", "first window one too short", [("i - w1 < j", "i - w1 + 1 < j")]),
+    ("9.5", "first keys before the text", [(J_LOOP, "tile * ROWS - w1 + 1")]),
+    ("9.5", "second keys before the text", [(K_LOOP, "tile * ROWS - w2 + 1")]),
+    ("9.5", "loops begin one late", [(J_LOOP, J_LOOP.replace("+ 1", "+ 2")),
+                                     (K_LOOP, K_LOOP.replace("+ 1", "+ 2"))]),
+    ("9.5", "first loop begins one late", [(J_LOOP, J_LOOP.replace("+ 1", "+ 2"))]),
+    ("9.5", "loops end one early", [("* ROWS, s)\n", "* ROWS, s) - 1\n")]),
+    ("9.5", "second loop ends one early", [("stop, KEYS", "stop - 1, KEYS")]),
+    ("9.5", "loops begin too late", [("tile * ROWS - w", "stop - 1 - w")]),
+    ("9.5", "inner loop moves on by 1", [("stop, KEYS)", "stop)")]),
+    ("9.5", "first keys for first values", [("v1_ptr + j * v1_strides[2] + c * v1_strides[3]",
+                                             "k1_ptr + j * k1_strides[2] + c * k1_strides[3]")]),
+    ("9.5", "or in place of and", [("sees_j[:, None] & sees_k", "sees_j[:, None] | sees_k")]),
+    ("9.5", "first keys all visible", [("(i - w1 < j) & (j", "(i - w1 < j) | (j")]),
+    ("9.5", "second keys all visible", [("k[None, :]) & (k", "k[None, :]) | (k")]),
+    ("9.5", "a constant on k2", [("tl.trans(k2)", "tl.trans((k2 + 1 / d).to(k2.dtype))")]),
+    ("9.5", "constants on k2 and v2", [("tl.trans(k2)", "tl.trans((k2 + 1 / d).to(k2.dtype))"),
+                                       ("v2 * v1", "(v2 + 1) * v1")]),
+    ("9.5", "two dtypes", [("merged.to(k2.dtype)", "merged")]),
+)  # fmt: skip
+UNLISTED = [(n, *x) for n in IDS for x in LEARNT] + list(LEARNT_ONE)
+UNLISTED += [("9.4", *x) for x in BOTH] + [("9.5", *x) for x in BOTH[:3] + BOTH[11:15]] + list(ONE)
 
 
 @needs_triton
@@ -247,6 +344,42 @@ def test_kernels_written_in_another_way_pass(exercise, name, changes):
 def test_real_kernels_with_a_mistake_are_named_or_get_no_name(exercise, cause, changes):
     report = check(exercise, edited(exercise, *changes))
     assert not report.passed and report.cause == cause, report.message
+
+
+TWO_PASSES = (
+    "    for first in range(0, tl.minimum((tile + 1) * ROWS, s), KEYS):",
+    """
+    for first in range(0, tl.minimum((tile + 1) * ROWS, s), KEYS):
+        j = first + tl.arange(0, KEYS)
+        at = j[None, :] * k_strides[2] + tl.arange(0, D)[:, None] * k_strides[3]
+        ok = (j < s)[None, :] & (tl.arange(0, D)[:, None] < d)
+        logits = tl.dot(q, tl.load(k_ptr + at, mask=ok, other=0.0)) * scale
+        m = tl.maximum(m, tl.max(tl.where(j[None, :] <= i[:, None], logits, -1e38), 1))
+    for first in range(0, tl.minimum((tile + 1) * ROWS, s), KEYS):""",
+)
+
+
+@needs_triton
+def test_a_second_pass_is_named_and_other_loads_are_not():
+    report = check("9.4", edited("9.4", TWO_PASSES))
+    assert report.cause == "two passes" and "met before" in report.says, report.message
+    k1, k2 = "        k1 = tl.load", "            k2 = tl.load"
+    line = next(x for x in source_of("9.5").splitlines() if x.startswith(k1))
+    inside = (k2, f"    {line}\n{k2}")  # the single key again for each tile: wasteful, one pass
+    report = check("9.5", edited("9.5", inside))
+    assert report.passed, report.message
+
+
+def test_what_is_read_off_a_kernels_text():
+    assert stride_left_out("f(q_strides): q_strides[0] + q_strides[2]", "q") == "q_strides[3]"
+    assert stride_left_out("f(q_strides): q_strides[0] + q_strides[ 3]", "q") == ""
+    assert stride_left_out("f(q_strides): a, b, c, d = q_strides; q_strides[0]", "q") == ""
+    assert stride_left_out("f(q_strides): q_strides[-1] + q_strides[2]", "q") == ""
+    assert stride_left_out("f(lse_strides): lse_strides[0]", "lse") == "lse_strides[2]"
+    assert stride_left_out("", "q") == ""
+    assert turned_round("p = exp(new - old)\nold = new") == "exp(new - old)"
+    assert turned_round("p = exp(old - new)\nold = new") == ""
+    assert turned_round("not python (") == ""
 
 
 @needs_triton
