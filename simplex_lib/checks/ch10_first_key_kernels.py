@@ -99,6 +99,12 @@ def _slipped_tile(
             dout = tl.load(dout_ptr + dout_at, mask=i_ok, other=0.0).to(tl.float32)
             lse = tl.load(lse_ptr + i * lse_strides[2], mask=i < s, other=0.0)[None, :]
             delta = tl.load(delta_ptr + i * delta_strides[2], mask=i < s, other=0.0)[None, :]
+            if SLIP == "lse and delta exchanged":
+                lse, delta = delta, lse
+            if SLIP == "lse in bfloat16":
+                lse = lse.to(tl.bfloat16).to(tl.float32)
+            if SLIP == "lse in float16":
+                lse = lse.to(tl.float16).to(tl.float32)
 
             merged = q * k2 * scale
             logits = tl.dot(k1, tl.trans(merged), input_precision="ieee")  # (KEYS, QUERIES)

@@ -72,8 +72,8 @@ class FirstKeySlip(InTorch):
         logits = torch.einsum("bhid,bhjd,bhkd->bhijk", q, k1, in_logits) * scale
         if slip in ("scale forgotten in the logits", "scale forgotten everywhere"):
             logits = logits / scale
-        lse, delta = rounded_or_exchanged(slip, x["lse"], x["delta"])
-        p = probabilities(slip, logits, lse, visible)
+        delta = x["delta"]
+        p = probabilities(slip, logits, x["lse"], visible)
         tile = (j // arguments["keys"]).flatten()
         if slip == "P of the tile":
             total = over_tiles(p, 3, tile)
@@ -172,14 +172,6 @@ def probabilities(slip: str, logits: Tensor, lse: Tensor, visible: Tensor) -> Te
         p = (logits.float().exp() / lse.float().exp()).double()
     p = torch.where(p > TOP, torch.inf, p)
     return p * visible if slip == "mask multiplied" else torch.where(visible, p, 0.0)
-
-
-def rounded_or_exchanged(slip: str, lse: Tensor, delta: Tensor) -> tuple[Tensor, Tensor]:
-    if slip == "lse in bfloat16":
-        lse = lse.bfloat16().double()
-    if slip == "lse in float16":
-        lse = lse.half().double()
-    return (delta, lse) if slip == "lse and delta exchanged" else (lse, delta)
 
 
 def over_tiles(x: Tensor, axis: int, tile: Tensor) -> Tensor:

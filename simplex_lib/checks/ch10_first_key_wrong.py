@@ -316,16 +316,16 @@ WRONG = (
         "dv1 is right. Your delta is the sum of P · dP over the tile. It is a sum over all pairs "
         "that a query sees, and the kernel is given it.",
     ),
-    _slip(
+    _kernel(
         "lse and delta exchanged",
         "lse and delta are exchanged: P = exp(S − lse) and dS = P · (dP − delta).",
     ),
-    _slip(
+    _kernel(
         "lse in bfloat16",
         "Your lse is rounded to bfloat16, which has 8 bits. An error of 1/32 in lse is one of 3 % "
         "in P: it stays float32.",
     ),
-    _slip(
+    _kernel(
         "lse in float16",
         "Your lse is rounded to float16, which has 11 bits. An error in lse is the same share of "
         "P: it stays float32.",

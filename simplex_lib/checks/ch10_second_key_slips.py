@@ -21,7 +21,6 @@ from simplex_lib.checks.ch10_first_key_slips import (
     places,
     probabilities,
     read,
-    rounded_or_exchanged,
     weighed,
 )
 
@@ -80,8 +79,8 @@ class SecondKeySlip(InTorch):
         logits = torch.einsum("bhid,bhjd,bhkd->bhijk", q, in_logits, k2) * scale
         if slip in ("scale forgotten in the logits", "scale forgotten everywhere"):
             logits = logits / scale
-        lse, delta = rounded_or_exchanged(slip, x["lse"], x["delta"])
-        p = probabilities(slip, logits, lse, visible)
+        delta = x["delta"]
+        p = probabilities(slip, logits, x["lse"], visible)
         all_k = torch.zeros(len(i))
         if slip == "P of the tile":
             total = over_tiles(p, 4, all_k)
