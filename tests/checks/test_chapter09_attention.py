@@ -216,7 +216,7 @@ HIDDEN, LSE = 'float("-inf"))\n', "m + tl.log(l)"
 RIGHT = (
     ("9.4", "all of s", [("tl.minimum((tile + 1) * ROWS, s)", "s")]),
     ("9.4", "hidden as in the paper", [(HIDDEN, "-1e38)\n")]),
-    ("9.4", "scaled before", [(" * scale", ""), ("q = tl.load(", "q = scale * tl.load(")]),
+    ("9.4", "scaled before", [(" * scale", ""), ("tl.dot(q", "tl.dot((scale * q).to(k.dtype)")]),
     ("9.5", "all of the past", [("tl.maximum(tile * ROWS - w1 + 1, 0)", "0")]),
     (
         "9.5",
@@ -256,6 +256,7 @@ ONE = (
     ("9.4", "own key hidden", [("j[None, :] <= i[:, None]", "j[None, :] < i[:, None]")]),
     ("9.4", "reads outside k", [("ok = (j < s)[:, None] &", "ok = (j >= 0)[:, None] &")]),
     ("9.4", "two dtypes", [("p.to(v.dtype)", "p")]),
+    ("9.4", "two dtypes", [(" * scale", ""), ("tl.dot(q", "tl.dot(scale * q")]),
     ("9.4", "keys for values", [("tl.dot(p.to(v.dtype), v,", "tl.dot(p.to(v.dtype), k,")]),
     ("9.4", "maximum not below 0", [("tl.max(logits, 1)", "tl.max(logits)")]),
     ("9.5", "first window one too long, loop right", [("i - w1 < j", "i - w1 <= j")]),
