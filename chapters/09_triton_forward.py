@@ -807,7 +807,7 @@ $$\text{out}_i = \sum_j \operatorname{softmax}_j(\text{logits}_{ij})\, v_j, \qqu
 
 * All tensors are (b, h, s, d) with as many key heads as query heads, all float32 or all float16; `out` has their dtype, `lse` (b, h, s) is float32. Each comes as a pointer and a tuple of strides, all different, none contiguous: `q_strides[2]` is the step from one query to the next.
 * The grid is (⌈s / ROWS⌉, h, b): a program owns ROWS queries of one head, from `tile` · ROWS on, and stores their rows alone. `ROWS`, `KEYS`, `D` are powers of two, at least 16, and differ; D ≥ d, and the columns from d on are padding. `s` may be any length, also below a tile.
-* `scale` is the caller's, not always $1/\sqrt d$. Logits may be far above 88 or far below 0. `m`, `l`, `acc` and lse are float32; the weights go into `tl.dot` in the dtype of `v`, as `p.to(v.dtype)`.
+* `scale` is the caller's, not always $1/\sqrt d$. Logits may be far above 88 or far below 0: some cases shift all logits of a query, down where i is even and up where it is odd, and a report says how far ("2 billion away from 0"). `m`, `l`, `acc` and lse are float32; the weights go into `tl.dot` in the dtype of `v`, as `p.to(v.dtype)`. Since `scale` is float32, `scale * q` is too; both factors of a `tl.dot` must have one dtype.
 * Touch nothing outside, no atomics, one pass over the keys. You may work in base $e$ or 2; the lse is natural.
 
 The first lines are given: they move every pointer to the program's head. So is a function that launches the kernel, for tries of your own. By hand: s = 2, d = 1, scale = 1, q = 1, 1, k = 0, ln 3, v = 4, 8. Query 0 sees key 0: out 4, lse 0. Query 1 weighs its keys 1 to 3: out 7, lse ln 4 = 1.386.
