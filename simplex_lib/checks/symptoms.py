@@ -381,7 +381,7 @@ SYMPTOMS = (
         ("triton", "race", "random", "nondeterministic", "change", "masked", "other", "undefined"),
     ),
     Symptom(
-        "NaN or wrong numbers where the size is no multiple of the block (the tail)",
+        "Wrong numbers where the size is no multiple of the block (the tail)",
         (
             "`other` is missing, or is 0 in a maximum: -inf is what loses every maximum.",
             "-inf is summed, or is a factor: a sum wants 0, and -inf * 0 is NaN.",
@@ -391,7 +391,7 @@ SYMPTOMS = (
         ),
         "Take sizes of one less, one more and just a multiple of the block. Then name for each "
         "reduction the number that changes nothing: -inf for max, 0 for sum and dot.",
-        ("triton", "mask", "tail", "block", "multiple", "nan", "last", "other", "boundary"),
+        ("triton", "mask", "tail", "block", "multiple", "last", "other", "boundary"),
     ),
     Symptom(
         "Right for a whole matrix, wrong for a slice or a transpose of it (kernels)",
